@@ -99,3 +99,26 @@ def test_other_people_are_noticed(wrapper, tmp_path, caplog):
     words = [str(folder / "wrapper"), str(predictions), "--mirrored", str(mirrored), "--json"]
     assert main(["predict", *words]) == 0
     assert "not like the people that the wrapper was fitted on (score" in caplog.text
+
+
+def test_its_file_gives_what_it_gives(wrapper, tmp_path, capsys):
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    folder, _ = wrapper
+    predictions, labels, mirrored = write(tmp_path, world(30, seed=7), "new-")
+    of = ["--predictions", str(predictions), "--mirrored", str(mirrored)]
+    words = ["export", str(folder / "wrapper"), "--out", str(tmp_path)]
+    assert main([*words, "--verify", str(labels)]) == 2
+    assert "to verify it give --predictions too, or --unverified" in capsys.readouterr().err
+    assert main([*words, "--verify", str(labels), *of, "--json"]) == 0
+    (figures,) = json.loads(capsys.readouterr().out)
+    assert figures["kept"]
+    assert figures["moved_px_largest"] < 0.01
+    found = []
+    for model in (folder / "wrapper", tmp_path / "model.onnx"):
+        words = [str(model), str(predictions), "--mirrored", str(mirrored), "--save-json", str(tmp_path / "out.json")]
+        assert main(["predict", *words]) == 0
+        found.append(json.loads((tmp_path / "out.json").read_text()))
+    for one, other in zip(*found, strict=True):
+        assert other["sigma"] == pytest.approx(one["sigma"], abs=2e-3)
+        assert other["expected_oks"] == pytest.approx(one["expected_oks"], abs=2e-3)
+        assert other["radius"]["0.9"] == pytest.approx(one["radius"]["0.9"], abs=5e-3)

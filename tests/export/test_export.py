@@ -10,7 +10,12 @@ import torch
 
 from logpose import Predictor, load_model
 from logpose.core.errors import InputError
+from logpose.core.skeletons import COCO
 from logpose.data.synthetic import SyntheticPeople, write_coco
+from logpose.losses import Laplace
+from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
+from logpose.tasks.detection.predict import Finder
+from logpose.training.checkpoint import save
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
@@ -122,3 +127,30 @@ def test_unknown_targets_and_data_that_are_gone_are_refused(tiny_run, tmp_path, 
     (written,) = export(tiny_run, out=tmp_path, unverified=True)
     assert written.verified is None
     assert replace(written).path.is_file()
+
+
+@pytest.mark.slow  # most of a minute to write
+@pytest.mark.usefixtures("unchecked")  # sizes that may vary are no integers to beartype
+def test_a_detector_is_exported_and_proven(coco_folder, photos, tmp_path):
+    torch.manual_seed(0)
+    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
+    model = PointSetAnchors(
+        backbone, COCO, options=PointSetOptions(16, depth=1, nms=0.2, thresholds=((0.5, 0.4),)), short=64, longest=128
+    )
+    for name, parameter in model.named_parameters():
+        if any(word in name for word in ("last.classification", "last.pose", "maps.6")) and parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    torch.nn.init.constant_(model.stages[-1].last["classification"].bias, -1.5)  # features of 0, outside, are all alike
+    model.set_error_distribution(Laplace(2).error_distribution())
+    save(model.eval(), None, tmp_path / "detector")
+    with pytest.raises(InputError, match="no labelled data"):
+        export(tmp_path / "detector")
+    with pytest.raises(InputError, match="--int8 is not for models of detection"):
+        export(tmp_path / "detector", precision="int8", data=coco_folder)
+    (written,) = export(tmp_path / "detector", ["openvino"], out=tmp_path, verify_on=coco_folder, people=4)
+    assert written.excess == ()
+    assert written.verified.people > 20
+    assert written.verified.missing == 0
+    one, other = (Finder(each)(photos[0]) for each in (tmp_path / "detector", written.path))
+    assert len(one) >= len(other) == 4
+    assert other.boxes == pytest.approx(one.boxes[:4], abs=0.05)

@@ -12,9 +12,9 @@ from tiny_runs import Tiny
 from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
-from logpose.export.graph import ExportGraph, facts_of
+from logpose.export.graph import MOST_PEOPLE, facts_of, graph_of
 from logpose.losses import Laplace
-from logpose.models import BoundaryModel, RegressionModel, create_backbone
+from logpose.models import BoundaryModel, KeypointWrapper, Model, RegressionModel, create_backbone
 from logpose.models.point_set import PointSetAnchors, PointSetOptions
 
 COUNT = len(COCO)
@@ -27,10 +27,20 @@ def model_of(**options) -> RegressionModel:
     return model
 
 
-def outputs(model, inputs) -> dict[str, np.ndarray]:
-    graph = ExportGraph(model).eval()
+def anchors(**options) -> PointSetAnchors:
+    torch.manual_seed(0)
+    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
+    options = PointSetOptions(channels=16, depth=1, **options)
+    model = PointSetAnchors(backbone, COCO, True, options, short=64, longest=128).eval()
+    for last in model.stages[-1].last.values():
+        torch.nn.init.normal_(last.weight, std=0.3)  # else all people are alike
+    return model
+
+
+def outputs(model, *inputs) -> dict[str, np.ndarray]:
+    graph = graph_of(model).eval()
     with torch.no_grad():
-        return {name: values.numpy() for name, values in zip(graph.outputs, graph(inputs), strict=True)}
+        return {name: values.numpy() for name, values in zip(graph.outputs, graph(*inputs), strict=True)}
 
 
 def test_outputs_are_the_calibrated_prediction():
@@ -70,20 +80,57 @@ def test_radii_of_boundaries_are_of_dimensions():
 
 def test_facts_are_plain_and_complete():
     model = model_of()
-    facts = facts_of(ExportGraph(model), "half", {"licence": "none", "figures": {"pck": 0.5}})
+    facts = facts_of(graph_of(model), "half", {"licence": "none", "figures": {"pck": 0.5}})
     assert json.loads(json.dumps(facts)) == facts
     assert facts["model"] == model.config()
     assert facts["loss"] == {"kind": None}
     assert (facts["licence"], facts["export"]["precision"]) == ("none", "half")
     assert facts["export"]["error_distribution"]["std"] == pytest.approx([1.0, 1.0], abs=0.5)
     assert (
-        facts_of(ExportGraph(RegressionModel(Tiny(), COCO, (32, 32))), "single", {})["export"]["error_distribution"]
+        facts_of(graph_of(RegressionModel(Tiny(), COCO, (32, 32))), "single", {})["export"]["error_distribution"]
         is None
     )
 
 
-def test_detectors_are_refused(thin_resnets):
-    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
-    detector = PointSetAnchors(backbone, COCO, True, PointSetOptions(channels=16, depth=1), short=64, longest=128)
-    with pytest.raises(InputError, match="models of detection are not exported"):
-        ExportGraph(detector)
+def test_a_detector_s_outputs_are_its_best_people(thin_resnets):
+    detector = anchors()
+    detector.set_error_distribution(Laplace(2).error_distribution())
+    detector.calibration = Calibration([2.0] * COUNT, (0.5, 0.9), [[[1.0, 3.0]] * COUNT])
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    found = outputs(detector, images, torch.tensor([[64, 90]]))
+    assert list(found) == ["boxes", "scores", "keypoints", "confidence", "std", "radius"]
+    with torch.no_grad():
+        (people,) = detector.detect(images, torch.tensor([[64, 90]]))
+    assert len(people) > MOST_PEOPLE == len(found["scores"])
+    assert found["keypoints"] == pytest.approx(people.keypoints()[:MOST_PEOPLE].numpy(), abs=1e-3)
+    assert found["std"] == pytest.approx(2 * people.spread()[:MOST_PEOPLE].numpy(), rel=1e-4)
+    assert found["radius"][7].tolist() == [[1.0, 3.0]] * COUNT
+    facts = facts_of(graph_of(detector, 3), "single", {})["export"]
+    assert (facts["shape"], facts["short"], facts["longest"]) == ([3, None, None], 64, 128)
+
+
+def test_a_wrapper_s_outputs_are_pixels():
+    wrapper = KeypointWrapper(COCO, members=2).eval()
+    wrapper.set_error_distribution(Laplace(2).error_distribution())
+    people = torch.rand(4, COUNT, 3) * torch.tensor([200.0, 400.0, 1.0]) + torch.tensor([900.0, 0.0, 0.0])
+    found = outputs(wrapper, people)
+    assert found["keypoints"] == pytest.approx(people[..., :2].numpy(), abs=1e-2)
+    with torch.no_grad():
+        relative = wrapper(people).std
+    size = (people[..., :2].amax(dim=1) - people[..., :2].amin(dim=1)).amax(dim=1)
+    assert found["std"] == pytest.approx((relative * size[:, None, None]).numpy(), rel=1e-4)
+
+
+def test_what_is_not_exported():
+    class Own(Model):
+        task = "astrology"
+        training_losses = predict = example_input = input_spec = None
+
+    with pytest.raises(InputError, match="models of astrology are not exported"):
+        graph_of(object.__new__(Own))
+    with pytest.raises(InputError, match="--people is for detectors"):
+        graph_of(model_of(), 3)
+    with pytest.raises(InputError, match="several scales"):
+        graph_of(anchors(scales=(0.5, 1.0)))
+    with pytest.raises(InputError, match="1 to 1000 people"):
+        graph_of(anchors(), 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from logpose.core.errors import InputError
@@ -20,9 +22,9 @@ def test_what_is_missing_is_named():
     with pytest.raises(
         InputError, match=r"--to imagined needs no_such_package: pip install 'logpose-keypoints\[more\]'"
     ):
-        Imagined().check("single")
+        Imagined().check("single", SimpleNamespace(inputs=("inputs",)))
     with pytest.raises(InputError, match="--to imagined writes weights in single precision only"):
-        Imagined().check("int8")
+        Imagined().check("int8", SimpleNamespace(inputs=("inputs",)))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,13 +19,23 @@ from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, H36M, Skeleton
 from logpose.losses import Gaussian, Laplace
-from logpose.models import BoundaryModel, HeatmapModel, IntegralModel, LiftingModel, RegressionModel, ResNet
-from logpose.models.attention import AttentionModel
+from logpose.models import (
+    AttentionModel,
+    BoundaryModel,
+    HeatmapModel,
+    IntegralModel,
+    KeypointWrapper,
+    LiftingModel,
+    MaskRCNN,
+    MaskRCNNOptions,
+    RegressionModel,
+    ResNet,
+)
 from logpose.training.checkpoint import load_model
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
-from logpose.export.graph import ExportGraph, facts_of
+from logpose.export.graph import facts_of, graph_of
 from logpose.export.targets import TARGETS
 
 pytestmark = pytest.mark.usefixtures("thin_module")
@@ -100,8 +113,8 @@ def batch_of(model, count: int) -> torch.Tensor:
     return torch.randn(shape, generator=draw) / 4
 
 
-def write(model, folder: Path, target: str = "onnx", precision: str = "single", **notes) -> Path:
-    graph, file = ExportGraph(model), folder / f"model{TARGETS[target].suffix}"
+def write(model, folder: Path, target="onnx", precision="single", people: int | None = None, **notes) -> Path:
+    graph, file = graph_of(model, people), folder / f"model{TARGETS[target].suffix}"
     TARGETS[target].write(graph, facts_of(graph, precision, notes), file, ())
     return file
 
@@ -192,6 +205,68 @@ def test_what_a_file_keeps_can_be_read_without_opening_the_network(tmp_path):
     assert facts["calibration"]["levels"] == [0.5, 0.9]
 
 
+@pytest.mark.usefixtures("unchecked")  # sizes that may vary are no integers to beartype
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is an extra")
+def test_a_detector_s_file_finds_whom_it_finds_in_images_of_any_size(tmp_path):
+    options = MaskRCNNOptions(
+        16, anchor_sizes=(8, 16, 32, 64, 96), box_head_width=32, keypoint_head_channels=(16, 16), frozen=False,
+        rpn_pre_nms_top_n=(60, 40), rpn_post_nms_top_n=(30, 60),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = MaskRCNN(COCO, "resnet18", short=64, longest=128, options=options).eval()
+    for name, parameter in model.named_parameters():  # so that no two scores are nearly equal
+        if ("cls_" in name or "fc_" in name) and parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.3)
+    model.set_error_distribution(Laplace(2).error_distribution())
+    model.calibration = calibration(17)
+    other = load_model(write(model, tmp_path, people=5))
+    assert isinstance(other, type(model))
+    draw = torch.Generator().manual_seed(4)
+    for height, width, size in ((64, 96, (64, 90)), (128, 64, (100, 64)), (96, 96, (96, 96))):
+        images = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=draw)
+        with torch.inference_mode():
+            both = [each.detect(images, torch.tensor([size, size])) for each in (model, other)]
+            both = [[replace(p, prediction=each.calibrated(p.prediction)) for p in found]
+                    for each, found in zip((model, other), both, strict=True)]  # fmt: skip
+        for one, again in zip(*both, strict=True):
+            count = min(len(one), 5)
+            assert len(again) == count > 0
+            assert again.boxes.numpy() == pytest.approx(one.boxes[:count].numpy(), abs=1e-2)
+            assert again.box_scores.numpy() == pytest.approx(one.box_scores[:count].numpy(), abs=1e-4)
+            assert again.keypoints().numpy() == pytest.approx(one.keypoints()[:count].numpy(), abs=1e-2)
+            assert again.spread().numpy() == pytest.approx(one.spread()[:count].numpy(), rel=1e-3, abs=1e-5)
+
+
+def test_a_wrapper_s_file_gives_its_deviations(tmp_path):
+    torch.manual_seed(2)
+    model = KeypointWrapper(COCO, mirrored=True, refine=True, members=2).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    people = torch.rand(40, 17, 6) * torch.tensor([200.0, 400.0, 1.0, 200.0, 400.0, 1.0])
+    people[3, :, 3:] = float("nan")  # not there in the second view
+    model.fit_features(people, 0.05)
+    model.fit_usual(people)
+    model.set_error_distribution(Laplace(2).error_distribution())
+    model.calibration = calibration(17)
+    other = load_model(write(model, tmp_path))
+    with torch.inference_mode():
+        one, again = model(people), other(people)
+    assert again.mu.numpy() == pytest.approx(one.mu.numpy(), abs=1e-5)
+    assert again.sigma.numpy() == pytest.approx(one.sigma.numpy(), rel=1e-3)
+    assert again.sigma.std() > 0.01
+    for name in model.statistics:
+        assert getattr(other, name).numpy() == pytest.approx(getattr(model, name).numpy())
+    assert (tmp_path / "model.onnx").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("target", ["torchscript", "executorch", "litert"])
+def test_kinds_of_files_that_have_no_detectors(target):
+    with pytest.raises(InputError, match="does not write models of detection"):
+        TARGETS[target].check(
+            "single", SimpleNamespace(inputs=("inputs", "sizes"), model=SimpleNamespace(task="detection"))
+        )
+
+
 class OneSize(Tiny):
     """A backbone that takes a batch apart."""
 
@@ -219,7 +294,7 @@ def test_networks_that_cannot_be_written_are_refused(backbone, token, tmp_path):
 def test_a_missing_library_is_one_sentence(target, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(InputError, match=rf"--to {target} needs onnxscript: pip install"):
-        TARGETS[target].check("single")
+        TARGETS[target].check("single", graph_of(made("plain")))
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(InputError, match=r"needs onnx: pip install 'logpose-keypoints\[export\]'"):
         write(made("plain"), tmp_path, target)

@@ -12,7 +12,7 @@ from tiny_runs import Tiny
 from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.export.graph import ExportGraph, facts_of
+from logpose.export.graph import facts_of, graph_of
 from logpose.export.targets import TARGETS
 from logpose.losses import Laplace
 from logpose.models import RegressionModel
@@ -43,8 +43,8 @@ def model():
 
 @pytest.mark.parametrize("name", ["torchscript", *PHONES])
 def test_a_file_predicts_what_the_model_predicts(name, model, tmp_path):
-    target, graph = TARGETS[name], ExportGraph(model).eval()
-    target.check("single")
+    target, graph = TARGETS[name], graph_of(model).eval()
+    target.check("single", graph)
     path = tmp_path / f"model{target.suffix}"
     target.write(graph, facts_of(graph, "single", {"licence": "mine"}), path, ())
     network = open_network(path)
@@ -65,10 +65,10 @@ def test_a_file_predicts_what_the_model_predicts(name, model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["torchscript", "executorch", "litert"])
-def test_half_precision_and_8_bits_are_refused(name):
+def test_half_precision_and_8_bits_are_refused(name, model):
     for precision in ("half", "int8"):
         with pytest.raises(InputError, match=f"--to {name} writes weights in single precision only"):
-            TARGETS[name].check(precision)
+            TARGETS[name].check(precision, graph_of(model))
 
 
 def test_a_network_of_one_size_of_batches_is_refused(model, tmp_path):

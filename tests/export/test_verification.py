@@ -14,9 +14,12 @@ from tiny_runs import Tiny
 
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
+from logpose.core.structures import Prediction
 from logpose.export.verification import LIMITS, Limits, Observed, Verified, data_of, observe, verify
 from logpose.losses import Laplace
-from logpose.models import RegressionModel
+from logpose.models import Detections, KeypointWrapper, PointSetAnchors, RegressionModel, create_backbone
+from logpose.models.detector import box_maps
+from logpose.models.options import PointSetOptions
 from logpose.tasks import TASKS, task_of
 from logpose.training.checkpoint import load
 
@@ -138,3 +141,74 @@ def test_data_are_those_given_or_those_of_the_run(coco_folder, tmp_path):
         data_of(POSE, Path("run"), {}, None)
     with pytest.raises(InputError, match="gone is not there: give --data DATA"):
         data_of(POSE, Path("run"), {}, tmp_path / "gone", flag="--data DATA")
+
+
+def people_of(detector, *boxes) -> Detections:
+    """People with these boxes and scores; their joints lie in the middles."""
+    rows = torch.tensor(boxes, dtype=torch.float32).view(-1, 5)
+    mu = torch.zeros(len(rows), len(COCO), 2)
+    prediction = Prediction(mu, torch.full_like(mu, 0.1), torch.full(mu.shape[:2], 0.9), detector.error_distribution)
+    return Detections(rows[:, :4], rows[:, 4], prediction, box_maps(rows[:, :4]))
+
+
+@pytest.mark.usefixtures("thin_resnets")
+def test_people_of_detectors_are_matched_and_missed():
+    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
+    detector = PointSetAnchors(backbone, COCO, options=PointSetOptions(channels=16, depth=1), short=64, longest=64)
+    detector.set_error_distribution(Laplace(2).error_distribution())
+    least = detector.score_threshold
+    one = people_of(detector, (0, 0, 50, 100, 0.9), (60, 0, 90, 90, least + 0.01), (0, 0, 9, 9, 0.01))
+    moved = people_of(detector, (60, 0, 90, 90.5, least - 0.001), (1, 0, 51, 100, 0.89))
+    other = people_of(detector, (60, 0, 90, 90, 0.9))
+    nobody = people_of(detector)
+
+    def compared(before, after) -> Verified:
+        seen = [
+            Observed(SimpleNamespace(compute=lambda **_: {}), [np.zeros((1, 1))], [[each]]) for each in (before, after)
+        ]
+        return verify(*seen, detector)
+
+    same = compared(one, one)
+    assert (same.people, same.missing, same.moved.max(), same.sigma.max()) == (2, 0, 0, 0)
+    assert same.excess(LIMITS["single"]) == []
+    changed = compared(one, moved)  # who has a score just below the least in one of both is found all the same
+    assert (changed.people, changed.missing) == (2, 0)
+    assert changed.moved.max() == pytest.approx(1)
+    assert changed.others == pytest.approx(0.011, abs=1e-5)
+    assert changed.unit == "input_px"
+    for before, after, missing, count in (
+        (one, other, 1, 2),
+        (other, one, 1, 2),
+        (one, nobody, 2, 2),
+        (nobody, one, 2, 2),
+    ):
+        lost = compared(before, after)
+        assert (lost.missing, lost.people) == (missing, count)
+        assert "of 2 people are not found by both" in lost.excess(LIMITS["single"])[-1]
+    assert lost.figures()["not_found_by_both"] == 2
+    with pytest.raises(InputError, match="nobody is found in the images to verify with"):
+        compared(nobody, nobody)
+
+
+def test_changes_of_a_wrapper_are_pixels():
+    wrapper = KeypointWrapper(COCO, members=1).eval()
+    wrapper.set_error_distribution(Laplace(2).error_distribution())
+    people = torch.rand(3, len(COCO), 3)
+    people[:, :2, :2] = torch.tensor([[0.0, 0.0], [200.0, 100.0]])
+    with torch.no_grad():
+        one = wrapper(people)
+    other = one.about(one.mean + torch.tensor([0.01, 0.0]), one.sigma, one.confidence)
+    seen = [Observed(SimpleNamespace(compute=lambda **_: {}), [people.numpy()], [each]) for each in (one, other)]
+    changed = verify(*seen, wrapper)
+    assert changed.unit == "px"
+    assert changed.moved == pytest.approx(2.0, abs=1e-3)
+
+
+def test_files_that_a_task_does_not_take_and_those_that_it_lacks(tmp_path):
+    wrapping = next(task for task in TASKS if task.name == "wrapping")
+    with pytest.raises(InputError, match="give --predictions too"):
+        data_of(wrapping, "wrapper", {}, tmp_path)
+    options = data_of(wrapping, "wrapper", {}, tmp_path, predictions=tmp_path / "a.json")
+    assert options.predictions == tmp_path / "a.json"
+    with pytest.raises(InputError, match="--predictions is for wrappers"):
+        data_of(POSE, "run", {}, tmp_path, predictions=tmp_path / "a.json")

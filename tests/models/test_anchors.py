@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from logpose.core.skeletons import COCO, H36M, LSP, MPII, Skeleton
+from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 
 FACE = Skeleton("face", tuple(f"point_{i}" for i in range(12)))
@@ -252,3 +253,20 @@ def test_boxes_of_lines_and_wild_deltas_stay_finite() -> None:
     line = torch.tensor([[3.0, 3.0, 3.0, 90.0]])
     assert anchors.box_deltas(line, line).isfinite().all()
     assert anchors.moved_boxes(line, torch.full((1, 4), 1e4)).isfinite().all()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12), st.floats(0.05, 0.95))
+def test_suppression_of_fixed_shape_keeps_what_suppression_keeps(seed, most, threshold):
+    generator = torch.Generator().manual_seed(seed)
+    poses = anchors.default_template(COCO) * 80 + 30 * torch.rand(12, 1, 2, generator=generator)
+    poses = poses + 5 * torch.randn(12, len(COCO), 2, generator=generator)
+    scores = torch.rand(12, generator=generator) * (torch.rand(12, generator=generator) > 0.3)
+    there = (scores > 0).nonzero()[:, 0]
+    corners = anchors.bounds(poses[there])
+    area = (corners[:, 2:] - corners[:, :2]).prod(dim=1).double().numpy()
+    kept = oks_nms(poses[there].double().numpy(), scores[there].numpy(), area, COCO.sigmas, threshold, most)
+    rows, values = anchors.greedy(poses, scores, torch.tensor(COCO.sigmas), threshold, most)
+    assert len(rows) == most
+    assert rows[: len(kept)].tolist() == there[kept].tolist()
+    assert values[: len(kept)].tolist() == scores[there[kept]].tolist()
+    assert not values[len(kept) :].any()

@@ -8,33 +8,19 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from tests.support.in_memory import InMemory
 from tiny_runs import Tiny
 
 from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.export.graph import ExportGraph, facts_of
 from logpose.losses import Laplace
-from logpose.models import RegressionModel, create_backbone
+from logpose.models import Model, RegressionModel, create_backbone
 from logpose.models.exported import exported_model, is_exported, opened
 from logpose.models.point_set import PointSetAnchors, PointSetOptions
-from logpose.runtime import Network
 from logpose.training.checkpoint import keep_calibration, save
 
 COUNT = len(COCO)
-
-
-class InMemory(Network):
-    """A network of a file, but in memory: what the graph itself computes."""
-
-    def __init__(self, model) -> None:
-        self.graph = ExportGraph(model).eval()
-        self.facts = json.loads(json.dumps(facts_of(self.graph, "single", {})))
-
-    def __call__(self, inputs):
-        with torch.inference_mode():
-            found = self.graph(torch.from_numpy(inputs))
-        return {name: values.numpy() for name, values in zip(self.graph.outputs, found, strict=True)}
 
 
 class Batch:
@@ -116,11 +102,34 @@ def test_a_graph_that_does_not_fit_is_one_sentence():
         other(torch.zeros(1, 4, 32, 32, dtype=torch.uint8))
 
 
-def test_detectors_are_not_run_from_a_file(thin_resnets):
+def test_what_is_not_run_from_a_file():
+    class Own(Model):
+        task = "astrology"
+        training_losses = predict = example_input = input_spec = None
+
+    with pytest.raises(InputError, match="Own is not run from a file"):
+        exported_model(object.__new__(Own), InMemory(checkpoint()))
+
+
+def test_a_detector_of_a_file_has_the_people_that_are_there(thin_resnets):
+    torch.manual_seed(0)
     backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
-    detector = PointSetAnchors(backbone, COCO, True, PointSetOptions(channels=16, depth=1), short=64, longest=128)
-    with pytest.raises(InputError, match="PointSetAnchors is not run from a file"):
-        exported_model(detector, InMemory(checkpoint()))
+    detector = PointSetAnchors(backbone, COCO, True, PointSetOptions(16, depth=1, nms=0.05), short=64, longest=128)
+    for last in detector.stages[-1].last.values():
+        torch.nn.init.normal_(last.weight, std=0.3)
+    detector.set_error_distribution(Laplace(2).error_distribution())
+    detector.calibration = Calibration(np.linspace(0.5, 2, COUNT).tolist(), (0.9,), [[[2.0]] * COUNT])
+    other = of_file(detector.eval())
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        both = [each(images) for each in (detector, other)]
+    for one, again in zip(*both, strict=True):
+        assert 0 < len(one) == len(again) < 20
+        assert again.boxes.numpy() == pytest.approx(one.boxes.numpy(), abs=1e-3)
+        assert again.box_scores.numpy() == pytest.approx(one.box_scores.numpy(), abs=1e-5)
+        assert again.keypoints().numpy() == pytest.approx(one.keypoints().numpy(), abs=1e-3)
+        assert again.spread().numpy() == pytest.approx(one.spread().numpy(), rel=1e-4)
+        assert again.prediction.confidence.numpy() == pytest.approx(one.prediction.confidence.numpy(), abs=1e-5)
 
 
 OTHER = "not a file of `logpose export`"

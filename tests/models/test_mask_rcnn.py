@@ -514,3 +514,31 @@ def test_of_a_whole_network_the_backbone_alone_may_be_taken(form, tmp_path, capl
         assert torch.equal(tensor.nan_to_num(), of[name].nan_to_num())
     assert model.options.norm_eps == 0.0
     assert not caplog.text
+
+
+@with_torchvision
+@pytest.mark.parametrize("changes", [{}, {"coordinates": "maps", "with_logits": True}, {"roi_scale": 1.4}])
+def test_people_of_fixed_shape_are_those_that_are_detected(changes):
+    torch.manual_seed(0)
+    model = network(**TINY | changes).eval()
+    for name, parameter in model.named_parameters():
+        if "cls_" in name and parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    for height, width, size in ((64, 96, (64, 90)), (96, 64, (70, 64))):
+        images, sizes = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8), torch.tensor([size])
+        with torch.inference_mode():
+            (found,), best = model.detect(images, sizes), model.best(images, sizes, 20)
+        assert len(best) == 10
+        assert (best.box_scores > 0).sum() == len(found) > 1
+        assert torch.allclose(best.boxes[: len(found)], found.boxes, atol=1e-3)
+        assert torch.allclose(best.box_scores[: len(found)], found.box_scores, atol=1e-5)
+        assert torch.allclose(best.keypoints()[: len(found)], found.keypoints(), atol=1e-2)
+        assert torch.allclose(best.prediction.sigma[: len(found)], found.prediction.sigma, rtol=1e-3)
+
+
+@with_torchvision
+def test_maps_as_large_as_their_boxes_have_no_fixed_shape():
+    with pytest.raises(InputError, match="no fixed shapes"):
+        network(**TINY, head="heatmap").eval().best(
+            torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.tensor([[64, 64]]), 5
+        )

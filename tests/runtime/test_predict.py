@@ -45,14 +45,14 @@ def test_nothing_of_torch_is_imported():
 def files(thin_module, thin_run, tmp_path_factory):
     """A checkpoint that is calibrated, and files of it."""
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
-    from logpose.export.graph import ExportGraph, facts_of
+    from logpose.export.graph import facts_of, graph_of
     from logpose.export.targets import TARGETS
 
     folder, model = tmp_path_factory.mktemp("files"), load_model(thin_run)
     radii = [[[1 + size + joint / 20, 2 + size] for joint in range(17)] for size in range(2)]
     model.calibration = Calibration(np.linspace(0.5, 1.5, 17).tolist(), (0.5, 0.9), radii, sizes=(60.0,), uncertain=5.0)
     for target in (TARGETS["onnx"], TARGETS["openvino"]):
-        graph = ExportGraph(model)
+        graph = graph_of(model)
         target.write(graph, facts_of(graph, "single", {}), folder / f"model{target.suffix}", ())
     return model, folder
 

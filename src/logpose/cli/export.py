@@ -40,6 +40,12 @@ class ExportOptions(Options):
     """Write a folder `bundle` too, which predicts by itself: the model, predict.py, and a page for browsers."""
     images: Path | None = None
     """Folder of the images of --verify and --data, if not beside them."""
+    predictions: Path | None = None
+    """Of wrappers: what the program predicts in the images of --verify, as for `eval`."""
+    mirrored: Path | None = None
+    """Of wrappers that were fitted with it: what the program predicts in the mirrored images."""
+    people: int | None = None
+    """Of detectors: most people in an image (20)."""
     unverified: bool = False
     """Keep the files without comparing predictions."""
     out: Path | None = None
@@ -70,7 +76,8 @@ def run(options: ExportOptions) -> int:
         written = export(
             options.checkpoint, options.to, "half" if options.half else "int8" if options.int8 else "single",
             options.out, data=options.data, verify_on=options.verify, images=options.images,
-            unverified=options.unverified, licence=options.licence, bundle=options.bundle,
+            unverified=options.unverified, licence=options.licence, bundle=options.bundle, people=options.people,
+            predictions=options.predictions, mirrored=options.mirrored,
         )  # fmt: skip
     if options.json:
         rows = [

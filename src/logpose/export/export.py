@@ -15,10 +15,11 @@ import numpy as np
 from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.export.bundle import check_bundle, write_bundle
-from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of
+from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of, graph_of
 from logpose.export.target import Precision, Target
 from logpose.export.targets import TARGETS
 from logpose.export.verification import LIMITS, Observed, Verified, data_of, observe, verify
+from logpose.models import Detector, KeypointModel
 from logpose.models.exported import is_exported
 from logpose.models.weight_files import checkpoint_path
 from logpose.tasks import task_of
@@ -66,6 +67,9 @@ def export(
     unverified: bool = False,
     licence: str | None = None,
     bundle: bool = False,
+    people: int | None = None,
+    predictions: str | Path | None = None,
+    mirrored: str | Path | None = None,
 ) -> list[Written]:
     """Write a checkpoint's model as files of other kinds, each kept if it predicts what the checkpoint predicts.
 
@@ -80,6 +84,9 @@ def export(
         unverified: whether to keep the files without a proof.
         licence: of the weights and of the data that they were trained on; the checkpoint's own unless given.
         bundle: whether to write a folder `bundle` too, which predicts by itself; see `write_bundle`.
+        people: most that a detector's file finds in an image; see `graph.MOST_PEOPLE`.
+        predictions: of wrappers: what the program predicts in the images of `verify_on`.
+        mirrored: the same in the mirrored images, of wrappers that take it.
 
     Raises:
         InputError: if the checkpoint cannot be exported, a library or the data are missing, the model was trained on
@@ -95,9 +102,12 @@ def export(
     if licence is not None:
         kept["licence"] = licence
     recipe = read(checkpoint)["logpose"].get("recipe", {})
-    ExportGraph(model)  # refuses other models
+    graph = graph_of(model, people)  # refuses other models
+    most = getattr(graph, "most", None)
+    if precision == "int8" and not isinstance(model, KeypointModel):
+        raise InputError(f"--int8 is not for models of {model.task}")
     for name in to:
-        TARGETS[name].check(precision)
+        TARGETS[name].check(precision, graph)
     folder = default_folder(checkpoint) if out is None else Path(out)
     if bundle:
         check_bundle(model, to, folder / BUNDLE)
@@ -107,7 +117,9 @@ def export(
             raise InputError(f"{place}: a file cannot be written there")
     before = None
     if not unverified:
-        options = data_of(task, checkpoint, recipe, verify_on, images)
+        options = data_of(task, checkpoint, recipe, verify_on, images, predictions=predictions, mirrored=mirrored)
+        if isinstance(model, Detector):  # whose joints may be elsewhere than where their density is
+            loss = None
         before = observe(task, model, loss, options, VERIFIED_ON)
     seen: Observed | None = None
     if precision == "int8":
@@ -129,12 +141,12 @@ def export(
                 part.mkdir()
                 file = part / f"{stem}{target.suffix}"
                 if seen is None:
-                    _write(target, model, precision, kept, file, ())
+                    _write(target, graph, precision, kept, file, ())
                 else:
                     _write_int8(task, target, model, loss, kept, file, seen, given)
                 verified, excess = None, []
                 if before is not None:
-                    verified = verify(before, observe(task, load_model(file), loss, options, VERIFIED_ON), model)
+                    verified = verify(before, observe(task, load_model(file), loss, options, VERIFIED_ON), model, most)
                     excess = verified.excess(LIMITS[precision])
                 kept_files += () if excess else sorted(part.iterdir())
                 written.append(Written(folder / file.name, verified, tuple(excess)))
@@ -154,10 +166,10 @@ def export(
 
 
 def _write(
-    target: Target, model: Any, precision: Precision, kept: dict[str, Any], file: Path, inputs: Sequence[np.ndarray]
-) -> None:
+    target: Target, graph: ExportGraph, precision: Precision, kept: dict[str, Any], file: Path,
+    inputs: Sequence[np.ndarray],
+) -> None:  # fmt: skip
     """Write a model's file."""
-    graph = ExportGraph(model)
     target.write(graph, facts_of(graph, precision, kept), file, inputs)
 
 
@@ -174,14 +186,14 @@ def _write_int8(
     """Write a model's file with 8-bit weights, and its standard deviations calibrated for these."""
     changed = deepcopy(model)
     changed.calibration = None
-    _write(target, changed, "int8", kept, file, seen.inputs)
+    _write(target, ExportGraph(changed), "int8", kept, file, seen.inputs)
     if not changed.error_distribution.std.isfinite().all():
         return
     quantised = load_model(file)
     found = observe(task, quantised, loss, options, CALIBRATED_ON)
     changed.calibration = _calibrated(task, quantised, loss, model.calibration, found, options)
     log.info("sigma calibrated for int8 on %d rows of %s", sum(map(len, found.inputs)), options.data)
-    _write(target, changed, "int8", kept, file, seen.inputs)
+    _write(target, ExportGraph(changed), "int8", kept, file, seen.inputs)
 
 
 def _calibrated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,40 +13,41 @@ from torch import Tensor, nn
 from logpose import __version__
 from logpose.core.errors import InputError
 from logpose.core.structures import Prediction
-from logpose.models import KeypointModel, Model
+from logpose.data.scenes import MULTIPLE
+from logpose.models import Detector, KeypointModel, KeypointWrapper, Model
 from logpose.training.checkpoint import describe
 
-__all__ = ["ExportGraph", "facts_of", "finite"]
+__all__ = ["MOST_PEOPLE", "DetectionGraph", "ExportGraph", "WrapperGraph", "facts_of", "finite", "graph_of"]
 
 UNCALIBRATED = (0.5, 0.9, 0.95)
 """Levels of the regions of a model that is not calibrated."""
+MOST_PEOPLE = 20
+"""That a detector's file finds in an image, unless another number is given."""
+MOST = 1000
+"""Of these."""
 
 
 class ExportGraph(nn.Module):
-    """A model as it is exported: a batch of its inputs to a tuple of `outputs`.
+    """A model of one instance in each row as it is exported: a batch of its inputs to a tuple of `outputs`.
 
     Args:
-        model: any model of one instance in each row; its calibration is part of the graph.
+        model: its calibration is part of the graph.
 
     Attributes:
+        inputs: names of the arguments.
         outputs: names, in order. `keypoints` (B, K, D) is the expected position and `std` its standard deviation, in
             crop coordinates; `radius` (B, J, L) is that of the regions of `levels`, in standard deviations, of joints
             or (of boundary models) dimensions, in the largest of several ranges of sizes; `correlation` (B, K) that of
             errors along x and y; `visible` (B, K) the probability that a joint is; `confidence` (B, K).
         levels: nominal levels of `radius`.
-
-    Raises:
-        InputError: if the model is of another kind.
     """
 
     table: Tensor
-    model: KeypointModel
+    inputs: tuple[str, ...] = ("inputs",)
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        if not isinstance(model, KeypointModel):
-            raise InputError(f"models of {model.task} are not exported")
-        self.model = model
+        self.model: Any = model
         known = bool(model.error_distribution.std.isfinite().all())
         self.levels = model.calibration.levels if model.calibration else UNCALIBRATED if known else ()
         radii = [model.region_radius(level)[0] for level in self.levels]
@@ -56,6 +58,15 @@ class ExportGraph(nn.Module):
         for argument, name in (("correlated", "correlation"), ("visibility", "visible")):
             if getattr(model, argument, False):
                 self.outputs += (name,)
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Arguments; a batch of one would be taken for a constant."""
+        example = self.model.example_input()
+        return (torch.cat([example, example]),)
+
+    def varies(self) -> tuple[dict[int, Any], ...]:
+        """Axes of the arguments that may have any size."""
+        return ({0: torch.export.Dim("batch")},)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """All outputs of a batch."""
@@ -69,6 +80,87 @@ class ExportGraph(nn.Module):
             "visible": lambda: torch.sigmoid(found.visibility),  # type: ignore[arg-type]  # of a model that predicts it
         }
         return tuple(made[name]() for name in self.outputs)
+
+
+class WrapperGraph(ExportGraph):
+    """A wrapper: people as a program predicted them, to `keypoints` and `std` in the same pixels."""
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """All outputs of a batch."""
+        found = dict(zip(self.outputs, super().forward(inputs), strict=True))
+        middle, size = self.model.placement(inputs)
+        found["keypoints"] = found["keypoints"] * size[:, None, None] + middle[:, None]
+        found["std"] = found["std"] * size[:, None, None]
+        return tuple(found.values())
+
+
+class DetectionGraph(ExportGraph):
+    """A detector: one image, of sides that are multiples of 32, and its own height and width in it, to its people.
+
+    The outputs have `most` rows, the best person first; those that are not there have a score of 0. `boxes` (N, 4) are
+    x0, y0, x1, y1, and `scores` (N,) theirs; `keypoints` (N, K, 2) and `std` are in pixels of the input.
+
+    Args:
+        model: its calibration is part of the graph.
+        most: N.
+
+    Raises:
+        InputError: if shapes within it depend on values.
+    """
+
+    inputs = ("inputs", "sizes")
+
+    def __init__(self, model: Detector, most: int = MOST_PEOPLE) -> None:
+        model.check_best()
+        if not 1 <= most <= MOST:
+            raise InputError(f"--people {most}: a file finds 1 to {MOST} people in an image")
+        super().__init__(model)
+        self.most, self.outputs = most, ("boxes", "scores", *self.outputs)
+
+    def example(self) -> tuple[Tensor, ...]:
+        """A black image, so large that no level of a pyramid has one row or column: these were taken for constants."""
+        rows = max(-(-self.model.short // MULTIPLE) * MULTIPLE, 4 * MULTIPLE)
+        images = self.model.example_input().new_zeros(1, 3, rows, rows + MULTIPLE)
+        return images, torch.tensor([images.shape[2:]])
+
+    def varies(self) -> tuple[dict[int, Any], ...]:
+        """Height and width of the image."""
+        return {axis: MULTIPLE * torch.export.Dim(name) for axis, name in ((2, "rows"), (3, "columns"))}, {}
+
+    def forward(self, images: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """All outputs of an image."""
+        found = self.model.best(images, sizes, self.most)
+        found = replace(found, prediction=self.model.calibrated(found.prediction))
+        made = {
+            "boxes": found.boxes,
+            "scores": found.box_scores,
+            "keypoints": found.keypoints(),
+            "confidence": found.prediction.confidence,
+            "std": found.spread(),
+            "radius": self.table.expand(len(found), -1, -1),
+        }
+        return tuple(made[name] for name in self.outputs)
+
+
+def graph_of(model: Model, most: int | None = None) -> ExportGraph:
+    """A model as it is exported.
+
+    Args:
+        model: any, but of a kind of your own.
+        most: people that a detector finds in an image; see `MOST_PEOPLE`.
+
+    Raises:
+        InputError: if such models are not exported.
+    """
+    if isinstance(model, Detector):
+        return DetectionGraph(model, MOST_PEOPLE if most is None else most)
+    if most is not None:
+        raise InputError(f"--people is for detectors, and this is a model of {model.task}")
+    if isinstance(model, KeypointWrapper):
+        return WrapperGraph(model)
+    if isinstance(model, KeypointModel):
+        return ExportGraph(model)
+    raise InputError(f"models of {model.task} are not exported")
 
 
 def finite(value: Any) -> Any:
@@ -98,14 +190,16 @@ def facts_of(graph: ExportGraph, precision: str, notes: dict[str, Any]) -> dict[
         "task": model.task,
         "precision": precision,
         "input": str(example.dtype).removeprefix("torch."),
-        "shape": list(example.shape[1:]),
+        "shape": [None if axis in graph.varies()[0] else side for axis, side in enumerate(example.shape)][1:],
         "outputs": list(graph.outputs),
         "levels": list(graph.levels),
+        **{name: getattr(model, name) for name in ("short", "longest", "score_threshold") if hasattr(model, name)},
         "dim": model.dim,
         "size": list(getattr(model, "size", ())),
         "padding": getattr(model, "padding", None),
         "joints": list(skeleton.joints),
         "bones": [list(bone) for bone in skeleton.bones],
+        "statistics": {name: getattr(model, name).tolist() for name in getattr(model, "statistics", ())},
         "error_distribution": (
             {name: None if part is None else part.tolist() for name, part in parts.items()} if known else None
         ),

@@ -30,15 +30,19 @@ class Target(ABC):
     """Packages that it is written with."""
     extra: ClassVar[str] = "export"
     precisions: ClassVar[tuple[Precision, ...]] = ("single",)
+    several_inputs: ClassVar[bool] = False
+    """Whether graphs of several inputs are written."""
 
-    def check(self, precision: Precision) -> None:
-        """Refuse to write where a package is missing, or weights of that precision are not written.
+    def check(self, precision: Precision, graph: ExportGraph) -> None:
+        """Refuse to write where a package is missing, or such a graph or weights of that precision are not written.
 
         Raises:
             InputError: naming it.
         """
         if precision not in self.precisions:
             raise InputError(f"--to {self.name} writes weights in {' or '.join(self.precisions)} precision only")
+        if len(graph.inputs) > 1 and not self.several_inputs:
+            raise InputError(f"--to {self.name} does not write models of {graph.model.task}")
         if missing := [name for name in self.packages(precision) if importlib.util.find_spec(name) is None]:
             raise InputError(f"--to {self.name} needs {missing[0]}: {self.install}")
 

@@ -32,7 +32,7 @@ class OnnxTarget(Target):
     """ONNX, of opset 18, by torch.export."""
 
     name, suffix, needs = "onnx", ".onnx", ("onnx", "onnxscript", "onnxruntime")
-    precisions = PRECISIONS
+    precisions, several_inputs = PRECISIONS, True
 
     def write(self, graph: ExportGraph, facts: dict[str, Any], path: str | Path, inputs: Sequence[np.ndarray]) -> None:
         """Write an .onnx file."""
@@ -55,7 +55,7 @@ class OpenVinoTarget(Target):
     """OpenVINO's intermediate representation: an .xml file and the weights beside it."""
 
     name, suffix, needs = "openvino", ".xml", ("onnx", "onnxscript", "openvino")
-    precisions = PRECISIONS
+    precisions, several_inputs = PRECISIONS, True
 
     def packages(self, precision: Precision) -> tuple[str, ...]:
         """What is needed for weights of a precision."""
@@ -100,19 +100,19 @@ def onnx_model(graph: ExportGraph) -> Any:
     """The graph as an ONNX model whose batch may be of any size."""
     import onnxscript  # noqa: F401  (named where it is missing)
 
-    example = graph.model.example_input()
-    inputs = torch.cat([example, example])  # a batch of one would be taken for a constant
     with only_errors("torch.onnx"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own code
         program = torch.onnx.export(
-            graph.eval(), (inputs,), input_names=["inputs"], output_names=list(graph.outputs), opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, external_data=False, verbose=False,
+            graph.eval(), graph.example(), input_names=list(graph.inputs), output_names=list(graph.outputs),
+            opset_version=OPSET, dynamic_shapes=graph.varies(), dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
     model = program.model_proto
-    for value in (*model.graph.input, *model.graph.output):
-        if not value.type.tensor_type.shape.dim[0].dim_param:
-            raise InputError(f"the network takes batches of one size only (its {value.name}), and is not exported")
+    given = [(value, list(axes)) for value, axes in zip(model.graph.input, graph.varies(), strict=True)]
+    by_row = [(value, [0]) for value in model.graph.output if 0 in graph.varies()[0]]
+    for value, axes in (*given, *by_row):
+        if not all(value.type.tensor_type.shape.dim[axis].dim_param for axis in axes):
+            raise InputError(f"the network takes inputs of one size only (its {value.name}), and is not exported")
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from logpose.core.errors import InputError
 from logpose.core.messages import only_errors
 from logpose.core.structures import Prediction
 from logpose.export.graph import finite
 from logpose.export.target import Precision
+from logpose.models import Detections, Detector, KeypointWrapper
+from logpose.models.detector import box_iou
 from logpose.tasks.evaluation import first_rows
 from logpose.tasks.task import EvalOptions, Task
 
@@ -34,6 +37,7 @@ class Limits:
         coverage: change of the coverage of regions, a share.
         error: rise of the mean error, relative, where there is no PCK.
         others: change of confidences, probabilities and correlations.
+        missing: share of the people that a detector finds whom the other does not find.
     """
 
     moved: float = math.inf
@@ -42,11 +46,12 @@ class Limits:
     coverage: float = math.inf
     error: float = math.inf
     others: float = math.inf
+    missing: float = math.inf
 
 
 LIMITS: dict[Precision, Limits] = {
-    "single": Limits(moved=0.01, sigma=0.001, others=0.001),
-    "half": Limits(moved=0.3),
+    "single": Limits(moved=0.01, sigma=0.001, others=0.001, missing=0.001),
+    "half": Limits(moved=0.3, missing=0.02),
     "int8": Limits(pck=0.01, coverage=0.02, error=0.05),
 }
 """By the precision of weights."""
@@ -54,6 +59,10 @@ BATCH = 50
 IN_STEPS = 0.999
 """Share of the joints that has to be within the limit where positions are those of maxima: at a tie of two cells the
 last digit decides."""
+SAME = 0.9
+"""Intersection over union of the boxes of one person."""
+PIXELS = "input_px"
+"""Unit of detectors' changes."""
 OPENED_BY = ("category", "depth")
 """Fields of a recipe without which other data of the same kind cannot be opened."""
 PATHS = ("keypoints", "detected")
@@ -72,8 +81,8 @@ class Observed:
     evaluator: Any
     inputs: list[np.ndarray]
     """The batches."""
-    predictions: list[Prediction]
-    """On these."""
+    predictions: list[Any]
+    """On these: of detectors the people of each image."""
 
     @cached_property
     def figures(self) -> dict[str, float]:
@@ -96,17 +105,18 @@ def observe(task: Task, model: Any, loss: Any, options: EvalOptions, count: int)
         InputError: if the data are not what they should be, or there are none.
     """
     inputs: list[np.ndarray] = []
-    predictions: list[Prediction] = []
+    predictions: list[Any] = []
     inner = model.predict
 
-    def predict(batch: Any, flip_test: bool | None = False) -> Prediction:
-        found: Prediction = inner(batch, flip_test)
+    def predict(batch: Any, flip_test: bool | None = False) -> Any:
+        found = inner(batch, flip_test)
         inputs.append(batch.inputs.cpu().numpy())
         predictions.append(found)
         return found
 
     without: dict[str, Any] = {"flip_test": False} if hasattr(options, "flip_test") else {}
-    plain = replace(options, device="cpu", workers=0, batch_size=BATCH, **without)
+    size = None if isinstance(model, Detector) else BATCH
+    plain = replace(options, device="cpu", workers=0, batch_size=size, **without)
     model.predict = predict
     try:
         with only_errors("logpose"), first_rows(count):  # messages about the data are those of `eval`
@@ -133,12 +143,16 @@ class Verified:
     before: dict[str, float]
     after: dict[str, float]
     in_steps: bool = False
-    """Whether positions are those of maxima of maps."""
+    """Whether positions are those of maxima of maps, or chosen among others."""
+    people: int = 0
+    """That detectors find."""
+    missing: int = 0
+    """Of these, whom only one of both finds."""
 
     def excess(self, limits: Limits) -> list[str]:
         """What is above a limit, in words; nothing if all is well."""
         wrong = []
-        moved = float(np.quantile(self.moved, IN_STEPS) if self.in_steps else self.moved.max())
+        moved = float(np.quantile(self.moved, IN_STEPS if self.in_steps else 1)) if len(self.moved) else 0.0
         if not moved <= limits.moved:
             wrong.append(f"keypoints move by up to {moved:.3g} {self.unit}, limit {limits.moved:g}")
         if len(self.sigma) and not self.sigma.max() <= limits.sigma:
@@ -147,6 +161,8 @@ class Verified:
             wrong.append(
                 f"a confidence, probability or correlation changes by {self.others:.2g}, limit {limits.others:g}"
             )
+        if self.missing > limits.missing * self.people:
+            wrong.append(f"{self.missing} of {self.people} people are not found by both, limit {limits.missing:.1%}")
         measured = {name: value for name, value in self.before.items() if math.isfinite(value)}
         if not any(name.startswith("pck") for name in measured):
             for name in ERRORS & measured.keys():
@@ -163,15 +179,19 @@ class Verified:
 
     def figures(self) -> dict[str, Any]:
         """Plain values."""
-        sigma = (self.sigma.max(), np.median(self.sigma)) if len(self.sigma) else (None, None)
+        sigma, moved = (
+            (float(values.max()), float(np.median(values))) if len(values) else (None, None)
+            for values in (self.sigma, self.moved)
+        )
         both = {name: [value, self.after[name]] for name, value in self.before.items() if name in self.after}
         found: dict[str, Any] = finite(
             {
                 "rows": self.rows,
-                f"moved_{self.unit}_largest": float(self.moved.max()),
-                f"moved_{self.unit}_median": float(np.median(self.moved)),
-                "sigma_change_largest": None if sigma[0] is None else float(sigma[0]),
-                "sigma_change_median": None if sigma[1] is None else float(sigma[1]),
+                f"moved_{self.unit}_largest": moved[0],
+                f"moved_{self.unit}_median": moved[1],
+                "sigma_change_largest": sigma[0],
+                "sigma_change_median": sigma[1],
+                **({"people": self.people, "not_found_by_both": self.missing} if self.people else {}),
                 "checkpoint_and_export": both,
             }
         )
@@ -179,9 +199,12 @@ class Verified:
 
     def text(self) -> list[str]:
         """Lines for a person to read."""
-        lines = [
-            f"  keypoints move by {np.median(self.moved):.2g} {self.unit} (median), {self.moved.max():.2g} (largest)"
-        ]
+        lines = []
+        if self.people:
+            lines.append(f"  {self.people} people are found, {self.missing} of them not by both")
+        if len(self.moved):
+            median, largest = np.median(self.moved), self.moved.max()
+            lines.append(f"  keypoints move by {median:.2g} {self.unit} (median), {largest:.2g} (largest)")
         if len(self.sigma):
             lines.append(
                 f"  sigma changes by {np.median(self.sigma):.2g} (median), {self.sigma.max():.2g} (largest), relative"
@@ -193,35 +216,96 @@ class Verified:
         return lines
 
 
-def verify(before: Observed, after: Observed, model: Any) -> Verified:
+def verify(before: Observed, after: Observed, model: Any, most: int | None = None) -> Verified:
     """Compare what a checkpoint and an exported model predict of the same rows.
 
     Args:
         before: of the checkpoint.
         after: of the exported model.
         model: the checkpoint's.
+        most: people that a detector's file finds in an image; of the checkpoint the first so many are compared.
     """
-    moved, sigma, others = [], [], [0.0]
-    for one, other in zip(before.predictions, after.predictions, strict=True):
-        first, second = one.mean.float(), other.mean.float()
-        moved.append(model.distance(second, first).flatten())
-        sigma.append((other.std / one.std - 1).abs()[one.std.isfinite() & (one.std > 0)])
-        pairs = [(one.confidence, other.confidence)]
-        if one.visibility is not None and other.visibility is not None:
-            pairs.append((one.visibility.sigmoid(), other.visibility.sigmoid()))
-        if one.correlation is not None:
-            pairs.append((one.error_correlation, other.error_correlation))
-        others += [float((second - first).abs().max()) for first, second in pairs]
+    changes, counted, missing = [], 0, 0
+    for one, other, inputs in zip(before.predictions, after.predictions, before.inputs, strict=True):
+        if isinstance(model, Detector):
+            for own, their in zip(one, other, strict=True):
+                pairs, lost = _same_people(own, their, model.score_threshold, most)
+                counted, missing = counted + len(pairs) + lost, missing + lost
+                rows, others = (torch.tensor([pair[side] for pair in pairs], dtype=torch.long) for side in (0, 1))
+                changes.append(_change_of_people(own.chosen(rows), their.chosen(others)))
+        else:
+            size = model.placement(torch.from_numpy(inputs))[1] if isinstance(model, KeypointWrapper) else None
+            changes.append(_change(model, one, other, size))
+    if isinstance(model, Detector) and counted == missing == 0:
+        raise InputError("nobody is found in the images to verify with: give others, or --unverified")
     return Verified(
-        model.unit,
+        PIXELS if isinstance(model, Detector) else model.unit,
         sum(map(len, before.inputs)),
-        torch.cat(moved).double().numpy(),
-        torch.cat(sigma).double().numpy(),
-        float(np.max(others)),
+        torch.cat([moved for moved, _, _ in changes]).double().numpy(),
+        torch.cat([sigma for _, sigma, _ in changes]).double().numpy(),
+        float(np.max([others for _, _, others in changes])),
         before.figures,
         after.figures,
-        model.output_type == "heatmaps",
+        isinstance(model, Detector) or model.output_type == "heatmaps",
+        counted,
+        missing,
     )
+
+
+def _change(model: Any, one: Prediction, other: Prediction, size: Tensor | None) -> tuple[Tensor, Tensor, float]:
+    """Distances, relative changes of standard deviations and the largest other change between two predictions.
+
+    Lengths are in units of a size, if it is given, else in the model's.
+    """
+    first, second = one.mean.float(), other.mean.float()
+    apart = model.distance(second, first) if size is None else (second - first).norm(dim=-1) * size[:, None]
+    pairs = [(one.confidence, other.confidence)]
+    if one.visibility is not None and other.visibility is not None:
+        pairs.append((one.visibility.sigmoid(), other.visibility.sigmoid()))
+    if one.correlation is not None:
+        pairs.append((one.error_correlation, other.error_correlation))
+    return apart.flatten(), _ratio(one.std, other.std), max(_largest(second - first) for first, second in pairs)
+
+
+def _change_of_people(one: Detections, other: Detections) -> tuple[Tensor, Tensor, float]:
+    """The same of people in pixels of the input."""
+    pairs = ((one.box_scores, other.box_scores), (one.prediction.confidence, other.prediction.confidence))
+    apart = torch.cat(
+        [(other.keypoints() - one.keypoints()).norm(dim=-1).flatten(), (other.boxes - one.boxes).abs().flatten()]
+    )
+    return apart, _ratio(one.spread(), other.spread()), max(_largest(second - first) for first, second in pairs)
+
+
+def _ratio(one: Tensor, other: Tensor) -> Tensor:
+    """Relative changes, where there are standard deviations."""
+    return (other / one - 1).abs()[one.isfinite() & (one > 0)]
+
+
+def _largest(change: Tensor) -> float:
+    return float(change.abs().max()) if change.numel() else 0.0
+
+
+def _same_people(
+    one: Detections, other: Detections, least: float, most: int | None
+) -> tuple[list[tuple[int, int]], int]:
+    """Rows of the same people in an image, and how many are not found by both.
+
+    Each person of the least score or more in one is looked for among all of the other.
+    """
+    pairs, lost = [], 0
+    overlap = box_iou(one.boxes[:most], other.boxes)
+    for row in range(len(overlap)):
+        if one.box_scores[row] < least:
+            break
+        if len(other) and overlap[row].max() > SAME:
+            pairs.append((row, int(overlap[row].argmax())))
+            overlap[:, pairs[-1][1]] = 0
+        else:
+            lost += 1
+    found = {column for _, column in pairs}
+    sure = [row for row in range(len(other)) if other.box_scores[row] >= least and row not in found]
+    back = box_iou(other.boxes[sure], one.boxes)
+    return pairs, lost + sum(not len(one) or bool(each.max() <= SAME) for each in back)
 
 
 def data_of(
@@ -231,6 +315,7 @@ def data_of(
     data: str | Path | None,
     images: str | Path | None = None,
     flag: str = "--verify DATA, or --unverified",
+    **files: str | Path | None,
 ) -> EvalOptions:
     """The options of the evaluation of given data, or of those that a run was validated on.
 
@@ -241,6 +326,7 @@ def data_of(
         data: labelled data; None: those of the recipe, opened as in training.
         images: folder of the images of given data, if not beside them.
         flag: what would give data, for the message.
+        files: options of the evaluation that name further files.
 
     Raises:
         InputError: if there are none.
@@ -253,9 +339,19 @@ def data_of(
     if place is None or not Path(place).exists():
         why = f"{place} is not there" if place else "the checkpoint does not name its data"
         raise InputError(f"{checkpoint}: no labelled data, {why}: give {flag}")
-    more = {name: _option(name, recipe[name]) for name in opened if name in names and recipe.get(name)}
-    more |= {"images": Path(images)} if images and "images" in names else {}
-    return task.eval_options(checkpoint=Path(checkpoint), data=Path(place), **more)
+    known: dict[str, Any] = {name: _option(name, recipe[name]) for name in opened if name in names and recipe.get(name)}
+    known |= {"images": Path(images)} if images and "images" in names else {}
+    more = {name: Path(path) for name, path in files.items() if path is not None}
+    if foreign := [name for name in more if name not in names]:
+        raise InputError(f"--{foreign[0]} is for wrappers")
+    missing = [
+        name
+        for name, field in task.eval_options.__dataclass_fields__.items()
+        if name not in {"checkpoint", "data", *known, *more} and field.default is MISSING
+    ]
+    if missing:
+        raise InputError(f"{checkpoint}: to verify it give --{missing[0]} too, or --unverified")
+    return task.eval_options(checkpoint=Path(checkpoint), data=Path(place), **known | more)
 
 
 def _option(name: str, value: Any) -> Any:

@@ -26,6 +26,7 @@ __all__ = [
     "bounds",
     "box_deltas",
     "default_template",
+    "greedy",
     "inside",
     "mean_pose",
     "moved_boxes",
@@ -152,6 +153,40 @@ def similarity(
         squared = (anchors[:, None, joint] - keypoints[:, joint]).square().sum(dim=-1)
         total += torch.exp(-squared / (2 * area * (2 * sigma) ** 2)) * labelled[:, joint]
     return total / labelled.sum(dim=1).clamp_min(1)
+
+
+def greedy(
+    poses: Float[Tensor, "N K 2"],
+    scores: Float[Tensor, "N"],
+    sigmas: Float[Tensor, "K"],
+    threshold: float,
+    most: int,
+) -> tuple[Int64[Tensor, "M"], Float[Tensor, "M"]]:
+    """Non-maximum suppression by OKS as of `metrics.oks.oks_nms`, without a shape or a branch that depends on values.
+
+    Args:
+        poses: positions in pixels.
+        scores: 0 of poses that do not count.
+        sigmas: of OKS, of each joint.
+        threshold: poses more alike than this to a better one are left out.
+        most: M.
+
+    Returns:
+        rows and scores, best first; once none is left the scores are 0.
+    """
+    corners = bounds(poses)
+    area = (corners[:, 2:] - corners[:, :2]).prod(dim=1)
+    rows, values = [], []
+    for _ in range(most):
+        score, best = scores.max(dim=0, keepdim=True)
+        rows.append(best)
+        values.append(score)
+        squared = (poses - poses[best]).square().sum(dim=-1)
+        variance = (2 * sigmas) ** 2 * ((area + area[best]) / 2 + torch.finfo(area.dtype).tiny)[:, None]
+        alike = torch.exp(-squared / (2 * variance)).mean(dim=1)
+        scores = torch.where(alike > threshold, 0.0, scores)
+        scores = scores.index_fill(0, best, 0.0)
+    return torch.cat(rows), torch.cat(values)
 
 
 class Assignment(NamedTuple):

@@ -103,6 +103,21 @@ class Detector(PixelStatistics, Model):
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
         """The people in each image (RGB, sides multiples of 32, padded beyond each image's own H and W), best first."""
 
+    @abstractmethod
+    def best(self, images: UInt8[Tensor, "1 3 H W"], sizes: Int64[Tensor, "1 2"], most: int) -> Detections:
+        """The `most` best people in an image, with a score of 0 those that are not there: no shape depends on values.
+
+        Raises:
+            InputError: as `check_best`.
+        """
+
+    def check_best(self) -> None:
+        """Refuse what `best` does not compute.
+
+        Raises:
+            InputError: if shapes within this network depend on values.
+        """
+
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
         """Call each layer as often as for an image with one person, to count operations."""
         self(images)

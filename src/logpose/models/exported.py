@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from logpose.core.errors import InputError
 from logpose.core.messages import first_line
 from logpose.core.structures import ErrorDistribution, Prediction
+from logpose.models.detector import Detections, Detector, box_maps, in_boxes
 from logpose.models.heatmap import HeatmapModel
 from logpose.models.pose_model import KeypointModel, Model
+from logpose.models.wrapper import KeypointWrapper
 from logpose.runtime import NETWORKS, Network, open_network
 
 __all__ = ["SUFFIXES", "Exported", "NoBackbone", "NoWeightsError", "exported_model", "is_exported", "opened"]
@@ -59,9 +61,8 @@ class Exported:
 
     exported_network: Network
 
-    def forward(self: Any, inputs: Tensor) -> Prediction:
-        """Predict every joint; standard deviations are brought back to before the calibration."""
-        found = {name: inputs.new_tensor(values, dtype=torch.float32) for name, values in self._outputs(inputs).items()}
+    def prediction(self: Any, found: dict[str, Tensor]) -> Prediction:
+        """What the network gives of each joint, with standard deviations brought back to before the calibration."""
         mean, confidence, error = found["keypoints"], found["confidence"], self.error_distribution
         more: dict[str, Tensor] = {}
         std = found.get("std")
@@ -84,23 +85,19 @@ class Exported:
             more["visibility"] = (more["visibility"] - shift) / (slope or 1.0)
         return Prediction(mean, sigma, confidence, error, **more).about(mean, sigma, confidence)
 
-    def _outputs(self, inputs: Tensor) -> dict[str, np.ndarray]:
+    def run(self, inputs: Tensor, *more: Tensor) -> dict[str, Tensor]:
         """What the network gives of a batch: of pixels in [0, 1] too, where it takes 8-bit values."""
         wanted = np.dtype(self.exported_network.facts["export"]["input"])
         if wanted == np.uint8 and inputs.is_floating_point():
             inputs = (inputs * 255).round()
+        given = [inputs.cpu().numpy().astype(wanted), *(each.cpu().numpy() for each in more)]
         try:
-            return self.exported_network(inputs.cpu().numpy().astype(wanted))
+            found = self.exported_network(*given)
         except Exception as error:  # whatever the runtime raises of a graph that does not fit its metadata
             raise InputError(
                 f"the exported network fails on inputs of {tuple(inputs.shape)}: {first_line(error):.160}"
             ) from error
-
-    def flip_average(self: Any, prediction: Prediction, mirrored: Prediction) -> Prediction:
-        """Flip test: of positions, also where the checkpoint averages heatmaps."""
-        of_positions: Any = super(HeatmapModel, self) if isinstance(self, HeatmapModel) else super()
-        average: Prediction = of_positions.flip_average(prediction, mirrored)
-        return average
+        return {name: inputs.new_tensor(values, dtype=torch.float32) for name, values in found.items()}
 
     def config(self) -> dict[str, Any]:
         """That of the checkpoint."""
@@ -127,6 +124,56 @@ class Exported:
         return self
 
 
+class ExportedKeypoints(Exported):
+    """The same of a model of one instance in each row."""
+
+    def forward(self, inputs: Tensor) -> Prediction:
+        """Predict every joint."""
+        found: Prediction = self.prediction(self.run(inputs))
+        return found
+
+    def flip_average(self: Any, prediction: Prediction, mirrored: Prediction) -> Prediction:
+        """Flip test: of positions, also where the checkpoint averages heatmaps."""
+        of_positions: Any = super(HeatmapModel, self) if isinstance(self, HeatmapModel) else super()
+        average: Prediction = of_positions.flip_average(prediction, mirrored)
+        return average
+
+
+class ExportedWrapper(Exported):
+    """The same of a wrapper, whose network gives pixels."""
+
+    def forward(self: Any, people: Tensor) -> Prediction:
+        """Predict the error of every joint."""
+        found = self.run(people)
+        _, size = self.placement(people)
+        relative = {"keypoints": self.relative(found["keypoints"], people), "std": found["std"] / size[:, None, None]}
+        prediction: Prediction = self.prediction(found | relative)
+        return prediction
+
+
+class ExportedDetector(Exported):
+    """The same of a detector, whose network takes one image at a time and gives pixels."""
+
+    def detect(self: Any, images: Tensor, sizes: Tensor) -> list[Detections]:
+        """The people in each image, best first."""
+        people = []
+        for row in range(len(images)):
+            found = self.run(images[row : row + 1], sizes[row : row + 1])
+            own = {name: values[found["scores"] > 0] for name, values in found.items()}
+            frames = own["boxes"].new_tensor([0.0, 0.0, 1.0, 1.0]).expand(len(own["boxes"]), 4)
+            prediction = self.prediction(own | {"keypoints": in_boxes(own["keypoints"], frames)})
+            people.append(Detections(own["boxes"], own["scores"], prediction, box_maps(frames)))
+        return people
+
+
+CLASSES: tuple[tuple[Any, type[Exported]], ...] = (
+    (KeypointModel, ExportedKeypoints),
+    (Detector, ExportedDetector),
+    (KeypointWrapper, ExportedWrapper),
+)
+"""By the class of the model."""
+
+
 def exported_model(model: AnyModel, network: Network) -> AnyModel:
     """The same model, with the network in place of its layers.
 
@@ -137,12 +184,16 @@ def exported_model(model: AnyModel, network: Network) -> AnyModel:
     Raises:
         InputError: if such models are not exported.
     """
-    if not isinstance(model, KeypointModel):
+    exported = next((own for of, own in CLASSES if isinstance(model, of)), None)
+    if exported is None:
         raise InputError(f"{type(model).__name__} is not run from a file")
-    kept = {"left_out": tuple(model._modules)}
+    kept = {"left_out": (*model._modules, *model._parameters)}
     model._modules.clear()
-    model.__class__ = type(f"Exported{type(model).__name__}", (Exported, type(model)), {"__module__": __name__})
+    model._parameters.clear()
+    model.__class__ = type(f"Exported{type(model).__name__}", (exported, type(model)), {"__module__": __name__})
     model.__dict__ |= kept | {"exported_network": network}
+    for name, statistic in network.facts["export"].get("statistics", {}).items():
+        getattr(model, name).copy_(torch.tensor(statistic))
     if (facts := network.facts["export"]["error_distribution"]) is not None:
         values: dict[str, Any] = {name: value and torch.tensor(value) for name, value in facts.items()}
         model.set_error_distribution(ErrorDistribution(**values))

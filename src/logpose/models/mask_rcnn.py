@@ -210,6 +210,22 @@ class MaskRCNN(Detector):
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
         return [people.chosen(whose == image) for image in range(len(found))]
 
+    def check_best(self) -> None:
+        """Refuse a heatmap head."""
+        if self.head == "heatmap":
+            raise InputError("a heatmap head's maps are as large as the boxes that it finds: it has no fixed shapes")
+
+    def best(self, images: UInt8[Tensor, "1 3 H W"], sizes: Int64[Tensor, "1 2"], most: int) -> Detections:
+        """The `most` best people in an image, with a score of 0 those that are not there."""
+        self.check_best()
+        pixels, shape = self.inputs(images, sizes), sizes[0].to(self.pixel_mean.dtype)
+        features = self._levels(pixels)
+        proposals, scores = self.rpn.best(pixels, shape, features)
+        levels = list(features.values())[:4]
+        boxes, scores = self.roi_heads.best(levels, proposals, scores >= 0, shape, most)
+        region = scaled(boxes, self.options.roi_scale)
+        return Detections(boxes, scores, replace(self.posed(levels, [region]), maps=None), box_maps(region))
+
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
         """The pyramid, the box head on as many proposals as are kept of an image, the keypoint head on one region."""
         from logpose.models import rcnn

@@ -116,8 +116,10 @@ def snapped(
     `farthest` pixels away, if given.
     """
     highest = F.max_pool2d(maps[None], WINDOW, 1, WINDOW // 2)[0]
-    heights, at = torch.where(maps == highest, maps, -1.0).flatten(1).topk(min(peaks, maps[0].numel()), dim=1)
-    cells = torch.stack([at % maps.shape[2], at // maps.shape[2]], dim=-1)
+    heights, at = F.pad(torch.where(maps == highest, maps, -1.0).flatten(1), (0, peaks), value=-1.0).topk(peaks, dim=1)
+    at = at.clamp_max(maps[0].numel() - 1)
+    rows, columns = (torch.arange(side, device=maps.device) for side in maps.shape[1:])
+    cells = torch.cartesian_prod(rows, columns).flip(-1)[at]
     places = (cells + offsets.flatten(2).gather(2, at[:, None].expand(-1, 2, -1)).transpose(1, 2)) * stride  # K P 2
     apart = (poses[:, :, None] - places).square().sum(dim=-1).masked_fill(heights < max(least, 0), torch.inf)  # N K P
     distance, nearest = apart.min(dim=-1)

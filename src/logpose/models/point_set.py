@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpose.core.errors import InputError
 from logpose.core.skeletons import Skeleton
 from logpose.core.structures import KeypointLoss, LossDict, Prediction
 from logpose.data.scenes import SceneBatch
@@ -138,7 +139,7 @@ class PointSetAnchors(Detector):
             scale = self.options.scale * stride
             poses.append(anchors.anchor_poses(self.template, size, stride, scale))
             cells.append(anchors.anchor_poses(point, size, stride, scale)[:, 0])
-            scales.append(self.template.new_full((len(cells[-1]),), scale))
+            scales.append(self.template.new_full((cells[-1].shape[0],), scale))
         return Grid(torch.cat(poses), torch.cat(cells), torch.cat(scales), sizes)
 
     def run_stages(self, levels: Sequence[Tensor]) -> Iterator[tuple[Grid, Float[Tensor, "B A K 2"], StageOutput]]:
@@ -237,23 +238,62 @@ class PointSetAnchors(Detector):
         found = []
         for image, size in enumerate(sizes * factors):
             rows = self._likely(grid, output.logits[image].sigmoid(), size)
-            anchor, scale = poses[image, rows], grid.scale[rows]
-            prediction = self._prediction(output.poses[image, rows])
-            prediction.mu = prediction.mu + (anchor - grid.cells[rows, None]) / scale[:, None, None]
-            to_input = scale[:, None, None] * torch.eye(2, 3, device=scale.device)
-            to_input[:, :, 2] = grid.cells[rows] - scale[:, None] / 2  # crop coordinates begin at -1/2
-            boxes = anchors.moved_boxes(anchors.bounds(anchor), output.boxes[image, rows])
-            people = Detections(boxes, output.logits[image, rows].sigmoid(), prediction, to_input)
-            if maps is not None and self.peaks is not None:
-                reach = None if self.options.farthest is None else self.options.farthest * scale
-                heights, offsets = maps[0][image], maps[1][image]
-                people.positions = snapped(
-                    people.keypoints(), heights, offsets, self.peaks.stride, PEAKS, self.options.least_peak, reach
-                )
-            people = _resized(people, 1 / factors.flip(0))
-            edge = sizes[image].flip(0).repeat(2).to(people.boxes)
-            found.append(replace(people, boxes=torch.minimum(people.boxes.clamp_min(0), edge)))
+            of_image = StageOutput(*(part[image, rows] for part in output))
+            people = self._snapped(
+                self._people(grid, rows, poses[image, rows], of_image), maps, image, grid.scale[rows]
+            )
+            found.append(_within(_resized(people, 1 / factors.flip(0)), sizes[image]))
         return found
+
+    def _people(
+        self, grid: Grid, rows: Int64[Tensor, "N"], anchor: Float[Tensor, "N K 2"], output: StageOutput
+    ) -> Detections:
+        """People by the last stage's output for some anchors, at their poses."""
+        scale, cells = grid.scale[rows], grid.cells[rows]
+        prediction = self._prediction(output.poses)
+        prediction.mu = prediction.mu + (anchor - cells[:, None]) / scale[:, None, None]
+        corner = cells - scale[:, None] / 2  # crop coordinates begin at -1/2
+        to_input = torch.cat([scale[:, None, None] * torch.eye(2, device=scale.device), corner[..., None]], dim=-1)
+        boxes = anchors.moved_boxes(anchors.bounds(anchor), output.boxes)
+        return Detections(boxes, output.logits.sigmoid(), prediction, to_input)
+
+    def _snapped(
+        self, people: Detections, maps: tuple[Tensor, Tensor] | None, image: int, scale: Float[Tensor, "N"]
+    ) -> Detections:
+        """People whose joints are put at the peaks of an image's maps, if there are maps."""
+        if maps is None or self.peaks is None:
+            return people
+        reach = None if self.options.farthest is None else self.options.farthest * scale
+        heights, offsets = maps[0][image], maps[1][image]
+        places = snapped(people.keypoints(), heights, offsets, self.peaks.stride, PEAKS, self.options.least_peak, reach)
+        return replace(people, positions=places)
+
+    def check_best(self) -> None:
+        """Refuse several scales."""
+        if self.options.scales != (1.0,):
+            raise InputError("images at several scales have no fixed shapes")
+
+    @torch.no_grad()
+    def best(self, images: UInt8[Tensor, "1 3 H W"], sizes: Int64[Tensor, "1 2"], most: int) -> Detections:
+        """The `most` best people in an image, with a score of 0 those that are not there."""
+        self.check_best()
+        levels = self.trunk(self.inputs(images, sizes))
+        *_, (grid, poses, output) = self.run_stages(levels)
+        scores, each, start = output.logits.sigmoid(), self.options.candidates, 0
+        scores = torch.where((grid.cells < sizes[0].flip(0)).all(dim=1), scores, 0.0)
+        values, rows = [], []
+        for _, of_level in grid.split(scores):
+            own = F.pad(of_level[0], (0, each)).topk(each)
+            rows.append(start + own.indices.clamp_max(of_level.shape[1] - 1))
+            values.append(own.values)
+            start += of_level.shape[1]
+        chosen, score = torch.cat(rows), torch.cat(values)
+        people = self._people(grid, chosen, poses[0, chosen], StageOutput(*(part[0, chosen] for part in output)))
+        score = torch.where(score > self.options.least_score, score, 0.0)
+        kept, score = anchors.greedy(people.keypoints(), score, self.oks_sigmas, self.options.nms, most)
+        people = replace(people.chosen(kept), box_scores=score)
+        maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
+        return _within(self._snapped(people, maps, 0, grid.scale[chosen[kept]]), sizes[0])
 
     def _likely(self, grid: Grid, scores: Float[Tensor, "A"], size: Float[Tensor, "2"]) -> Int64[Tensor, "N"]:
         """Rows of the candidates of all levels in an image."""
@@ -323,6 +363,12 @@ def _joined(found: Sequence[Detections]) -> Detections:
     )
     positions = [] if found[0].positions is None else ["positions"]
     return replace(found[0], prediction=prediction, **joined(found, "boxes", "box_scores", "to_input", *positions))
+
+
+def _within(people: Detections, size: Int64[Tensor, "2"]) -> Detections:
+    """The same with boxes clipped to an input of (H, W)."""
+    edge = size.flip(0).repeat(2).to(people.boxes)
+    return replace(people, boxes=torch.minimum(people.boxes.clamp_min(0), edge))
 
 
 def _resized(people: Detections, factors: Float[Tensor, "2"]) -> Detections:

@@ -106,13 +106,33 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has
                 best.append(start + level.topk(min(count, self.pre_nms_top_n())).indices)
                 start += count
             rows = torch.cat(best)
-            boxes, scores = _within(boxes[rows], shape), scores[rows].sigmoid()
+            boxes, scores = _within(boxes[rows], boxes.new_tensor(shape)), scores[rows].sigmoid()
             there = ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & scores.isfinite()
             boxes, scores, groups = boxes[there], scores[there], groups_of_all[rows][there]
             kept = nms(boxes, scores, self.nms_thresh, groups)[: self.post_nms_top_n()]
             found[0].append(boxes[kept])
             found[1].append(scores[kept])
         return found
+
+    def best(self, pixels: Tensor, shape: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Boxes and scores of as many proposals of one image as there may be; -1 of those that are not there."""
+        objectness, deltas = self.head(list(features.values()))
+        (anchors,) = self.anchor_generator(ImageList(pixels, [(0, 0)]), [*features.values()])
+        parts, scores, start, each = [], [], 0, self.pre_nms_top_n()
+        for level, moves in zip(objectness, deltas, strict=True):
+            flat = level.permute(0, 2, 3, 1).flatten()
+            own = F.pad(flat, (0, each), value=-torch.inf).topk(each)
+            rows = own.indices.clamp_max(flat.shape[0] - 1)
+            moves = moves.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).reshape(-1, 4)
+            parts.append(self.box_coder.decode_single(moves[rows], anchors[start + rows]))
+            scores.append(own.values)
+            start += flat.shape[0]
+        boxes, score = _within(torch.cat(parts), shape), torch.cat(scores)
+        there = ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & score.isfinite()
+        groups = torch.arange(len(parts), device=boxes.device).repeat_interleave(each)
+        score = _survive(boxes, torch.where(there, score.sigmoid(), -1.0), self.nms_thresh, groups)
+        best = score.topk(min(self.post_nms_top_n(), len(score)))
+        return boxes[best.indices], best.values
 
 
 def proposals(
@@ -184,12 +204,24 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         counts = [len(own) for own in proposals]
         people = []
         for boxes, score, shape in zip(torch.split(moved, counts), torch.split(scores, counts), shapes, strict=True):
-            boxes = _within(boxes, shape)
+            boxes = _within(boxes, boxes.new_tensor(shape))
             there = (score > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(dim=1)
             boxes, score = boxes[there], score[there]
             kept = nms(boxes, score, self.nms_thresh)[: self.detections_per_img]
             people.append((boxes[kept], score[kept]))
         return people
+
+    def best(
+        self, levels: Sequence[Tensor], proposals: Tensor, there: Tensor, shape: Tensor, most: int
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes and scores of the `most` best people of one image; 0 of those that are not there."""
+        logits, moves = self.judged(levels, [proposals])
+        boxes = _within(self.box_coder.decode_single(moves, proposals), shape)
+        score = torch.where(there, logits.softmax(dim=1)[:, 1], -1.0)
+        fine = (score > self.score_thresh) & ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(dim=1)
+        score = _survive(boxes, torch.where(fine, score, -1.0), self.nms_thresh)
+        best = score.topk(min(most, self.detections_per_img, len(score)))
+        return boxes[best.indices], best.values.clamp_min(0)
 
 
 def box_heads(channels: int, width: int, samples: int, most: int) -> BoxHeads:
@@ -198,10 +230,15 @@ def box_heads(channels: int, width: int, samples: int, most: int) -> BoxHeads:
     return BoxHeads(None, head, FastRCNNPredictor(width, 2), 0.5, 0.5, samples, 0.25, None, 0.05, 0.5, most)
 
 
-def _within(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
+def _within(boxes: Tensor, shape: Tensor) -> Tensor:
     """Boxes clipped to an image of (H, W)."""
-    far = boxes.new_tensor([shape[1], shape[0]])
-    return boxes.view(-1, 2, 2).clamp_min(0).minimum(far).view(-1, 4)
+    return boxes.view(-1, 2, 2).clamp_min(0).minimum(shape.flip(0)).view(-1, 4)
+
+
+def _survive(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+    """The scores of the boxes that `nms` keeps, and -1 of others; those below 0 suppress none."""
+    kept = torch.zeros_like(scores).index_fill(0, nms(boxes, scores, threshold, groups), 1)
+    return torch.where(kept > 0, scores, -1.0)
 
 
 def image_list(pixels: Tensor, sizes: Tensor) -> Any:

@@ -39,33 +39,31 @@ def roi_align(
 
     The first level has stride 4, each next one twice the stride; a cell has `sampling` samples along a side.
     """
-    channels = levels[0].shape[1]
-    features = levels[0].new_zeros(sum(map(len, boxes)), channels, size, size)
+    # In half precision positions would come in steps; autocast samples in float32 anyway.
+    exact = torch.promote_types(levels[0].dtype, torch.float32)
+    # Levels lie below each other in one map, so that no shape depends on how many boxes are read from which.
+    width = levels[0].shape[3]
+    extents = torch.tensor([level.shape[:1:-1] for level in levels], dtype=exact, device=levels[0].device)
+    whole = torch.cat([F.pad(level, (0, width - level.shape[3])) for level in levels], dim=2).to(exact)
+    first = F.pad(extents[:, 1].cumsum(0)[:-1], (1, 0))  # row of each level
+    far = torch.tensor([whole.shape[3] - 1, whole.shape[2] - 1], dtype=exact, device=whole.device).clamp_min(1)
     # Samples lie at the middles of equal parts of the box.
-    parts = (torch.arange(size * sampling, device=features.device) + 0.5) / (size * sampling)
-    start = 0
+    parts = (torch.arange(size * sampling, device=whole.device) + 0.5) / (size * sampling)
+    found = []
     for image, own in enumerate(boxes):
         which = levels_of(own, len(levels))
-        for number, level in enumerate(levels):
-            rows = torch.nonzero(which == number)[:, 0]
-            if not len(rows):
-                continue
-            scaled = own[rows] / 2 ** (FINEST + number)
-            side = (scaled[:, 2:] - scaled[:, :2]).clamp_min(1)
-            at = scaled[:, :2, None] + side[:, :, None] * parts  # n, (x, y), samples
-            last = at.new_tensor([level.shape[3] - 1, level.shape[2] - 1]).clamp_min(1)
-            at = 2 * at / last[:, None] - 1
-            grid = torch.stack(
-                [part.expand(-1, at.shape[2], at.shape[2]) for part in (at[:, 0, None, :], at[:, 1, :, None])], dim=-1
-            )
-            # In half precision positions would come in steps; autocast samples in float32 anyway.
-            exact = torch.promote_types(level.dtype, torch.float32)
-            whole, grid = level[image, None].to(exact), grid.flatten(0, 1)[None].to(exact)
-            sampled = F.grid_sample(whole, grid, padding_mode="border", align_corners=True)
-            cells = F.avg_pool2d(sampled, sampling).view(channels, len(rows), size, size).transpose(0, 1)
-            features = features.index_put((start + rows,), cells.to(features.dtype))
-        start += len(own)
-    return features
+        scaled = own / (2.0 ** (FINEST + which))[:, None]
+        side = (scaled[:, 2:] - scaled[:, :2]).clamp_min(1)
+        at = scaled[:, :2, None] + side[:, :, None] * parts  # n, (x, y), samples
+        at = at.clamp_min(0).minimum((extents[which] - 1)[..., None])
+        across, down = (2 * at / far[:, None] - 1).unbind(dim=1)
+        down = down + (2 * first[which] / far[1])[:, None]
+        both = (across[:, None, :].expand(-1, len(parts), -1), down[:, :, None].expand(-1, -1, len(parts)))
+        grid = torch.stack(both, dim=-1).flatten(0, 1)[None].to(exact)
+        sampled = F.grid_sample(whole[image, None], grid, padding_mode="border", align_corners=True)
+        cells = sampled.view(whole.shape[1], len(own), size, sampling, size, sampling).mean(dim=(3, 5))
+        found.append(cells.transpose(0, 1))
+    return torch.cat(found).to(levels[0].dtype)
 
 
 def _deconvolution(channels: int, joints: int) -> nn.ConvTranspose2d:

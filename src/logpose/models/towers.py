@@ -131,7 +131,7 @@ class ShapeIndexed(nn.Module):
 
 def read_at(features: Float[Tensor, "B C h w"], places: Float[Tensor, "B A P 2"]) -> Float[Tensor, "B C A P"]:
     """Features at any (x, y) in cells: between cells interpolated bilinearly, 0 outside."""
-    extent = places.new_tensor([features.shape[3], features.shape[2]])
+    extent = torch.tensor([features.shape[3], features.shape[2]], device=places.device)
     # In single precision always: half precision has positions to a quarter of a cell only.
     with torch.autocast(features.device.type, enabled=False):
         return F.grid_sample(features.float(), (2 * places.float() + 1) / extent - 1, align_corners=False)

@@ -58,6 +58,10 @@ class KeypointWrapper(Model):
 
     kind = "wrapper"
     task = "wrapping"
+    unit = "px"
+    """Of its inputs."""
+    statistics = ("own_mean", "own_std", "all_mean", "all_std", "usual")
+    """Buffers with the statistics of the people that it was fitted on."""
     size = (1, 1)
     """(H, W) of a crop of one pixel, the extent of the person: crop coordinates are relative to it."""
     padding = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from logpose.runtime import predict
+from logpose.runtime import finder, predict
 from logpose.runtime.openvino_network import OpenVinoNetwork
 from logpose.runtime.predict import Network, People
 from logpose.runtime.torch_networks import ExecuTorchNetwork, LiteRtNetwork, TorchScriptNetwork
@@ -12,6 +12,7 @@ from logpose.runtime.torch_networks import ExecuTorchNetwork, LiteRtNetwork, Tor
 __all__ = [
     "NETWORKS",
     "ExecuTorchNetwork",
+    "Finder",
     "LiteRtNetwork",
     "Network",
     "OpenVinoNetwork",
@@ -57,3 +58,18 @@ class Predictor(predict.Predictor):
 
     def __init__(self, model: str | Path | Network, batch_size: int = 64) -> None:
         super().__init__(model if isinstance(model, Network) else open_network(model), batch_size)
+
+
+class Finder(finder.Finder):
+    """Finds the people in whole images, and their joints.
+
+    Args:
+        model: the file of a detector, or its `Network`.
+        least_score: lowest score of a box; the model's own threshold when None.
+
+    Raises:
+        ValueError: as `open_network`, and if it is a model of another task.
+    """
+
+    def __init__(self, model: str | Path | Network, least_score: float | None = None) -> None:
+        super().__init__(model if isinstance(model, Network) else open_network(model), least_score)

@@ -20,4 +20,4 @@ class OpenVinoNetwork(Network):
         settings = {"INFERENCE_PRECISION_HINT": "f32"} | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
         compiled = openvino.compile_model(model, "CPU", settings)
         facts = model.get_rt_info("logpose").astype(str) if model.has_rt_info("logpose") else ""
-        return facts, lambda inputs: compiled(inputs).values()
+        return facts, lambda *inputs: compiled(list(inputs)).values()

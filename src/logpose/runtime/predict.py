@@ -41,11 +41,11 @@ class Network:
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         facts = session.get_modelmeta().custom_metadata_map.get("logpose", "")
-        return facts, lambda inputs: session.run(None, {"inputs": inputs})
+        return facts, lambda *given: session.run(None, dict(zip(("inputs", "sizes"), given, strict=False)))
 
-    def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs of a batch: `keypoints` (B, K, D), `confidence` (B, K), and those that the model has besides."""
-        return dict(zip(self.facts["export"]["outputs"], self._run(inputs), strict=True))
+        return dict(zip(self.facts["export"]["outputs"], self._run(*inputs), strict=True))
 
 
 class People(NamedTuple):
@@ -70,7 +70,7 @@ class People(NamedTuple):
 
 
 class Predictor:
-    """Finds the joints of the people in an image, by the file of a pose model, or its `Network`."""
+    """Finds the joints of people by the file of a pose model or its `Network`; nobody where they stay too uncertain."""
 
     def __init__(self, model: str | Path | Network, batch_size: int = 64) -> None:
         self.network = model if isinstance(model, Network) else Network(model)
@@ -80,10 +80,7 @@ class Predictor:
         self.crop, self.batch_size = np.array(self.facts["size"][::-1]), batch_size
 
     def __call__(self, image: np.ndarray | str | Path, boxes: Any = None) -> People:
-        """The people in boxes (x, y, width, height, and perhaps a score) of an RGB image (H, W, 3) or a file of one.
-
-        Without boxes one person is looked for in the whole image; nobody is returned if that stays too uncertain.
-        """
+        """People in boxes (x, y, width, height, perhaps score) of an RGB image or file; without, one is looked for."""
         pixels: Any = image
         if not isinstance(image, np.ndarray):
             data = np.fromfile(image, np.uint8) if Path(image).is_file() else np.empty(0, np.uint8)
@@ -125,12 +122,14 @@ class Predictor:
         points, std, sure = out["keypoints"] * unit, out["std"] * unit if "std" in out else None, out["confidence"]
         points[..., :2] += (corner + extent / 2)[:, None]
         scores = sure.mean(axis=1) + sure.max(axis=1) + (boxes[:, 4] if boxes.shape[1] > 4 else 1)
-        regions = {}
-        if std is not None:
-            own = self.calibration or {"sizes": [], "radii": out["radius"][:1], "levels": self.facts["levels"]}
-            radii = np.array(own["radii"])[np.searchsorted(own["sizes"], boxes[:, 2:4].max(axis=1))]
-            regions = {f"{level:g}": radii[..., i, None] * std[..., :2] for i, level in enumerate(own["levels"])}
+        regions = {} if std is None else self.regions(boxes, std, out["radius"])
         return People(boxes[:, :4], points, std, sure, scores, regions, out.get("correlation"), out.get("visible"))
+
+    def regions(self, boxes: np.ndarray, std: np.ndarray, radius: np.ndarray) -> dict[str, np.ndarray]:
+        """Half axes of the regions of people with these boxes and standard deviations, by level."""
+        own = self.calibration or {"sizes": [], "radii": radius[:1], "levels": self.facts["levels"]}
+        radii = np.array(own["radii"])[np.searchsorted(own["sizes"], boxes[:, 2:4].max(axis=1))]
+        return {f"{level:g}": radii[..., i, None] * std[..., :2] for i, level in enumerate(own["levels"])}
 
 
 def main() -> None:

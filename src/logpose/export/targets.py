@@ -100,7 +100,7 @@ def onnx_model(graph: ExportGraph) -> Any:
     """The graph as an ONNX model whose batch may be of any size."""
     import onnxscript  # noqa: F401  (named where it is missing)
 
-    with only_errors("torch.onnx"), warnings.catch_warnings():
+    with only_errors("torch.onnx"), only_errors("onnx_ir"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own code
         program = torch.onnx.export(
             graph.eval(), graph.example(), input_names=list(graph.inputs), output_names=list(graph.outputs),

@@ -132,5 +132,5 @@ def test_what_is_not_exported():
         graph_of(model_of(), 3)
     with pytest.raises(InputError, match="several scales"):
         graph_of(anchors(scales=(0.5, 1.0)))
-    with pytest.raises(InputError, match="1 to 1000 people"):
+    with pytest.raises(InputError, match="1 to 100 people"):
         graph_of(anchors(), 0)

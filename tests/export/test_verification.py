@@ -15,7 +15,7 @@ from tiny_runs import Tiny
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.core.structures import Prediction
-from logpose.export.verification import LIMITS, Limits, Observed, Verified, data_of, observe, verify
+from logpose.export.verification import LIMITS, Limits, Observed, Verified, data_of, observe, refuse_nobody, verify
 from logpose.losses import Laplace
 from logpose.models import Detections, KeypointWrapper, PointSetAnchors, RegressionModel, create_backbone
 from logpose.models.detector import box_maps
@@ -186,8 +186,12 @@ def test_people_of_detectors_are_matched_and_missed():
         assert (lost.missing, lost.people) == (missing, count)
         assert "of 2 people are not found by both" in lost.excess(LIMITS["single"])[-1]
     assert lost.figures()["not_found_by_both"] == 2
-    with pytest.raises(InputError, match="nobody is found in the images to verify with"):
-        compared(nobody, nobody)
+    twice = compared(other, people_of(detector, (60, 0, 90, 90, 0.9), (60, 0, 90, 90, 0.8)))
+    assert (twice.missing, twice.people) == (1, 2)
+    options = POSE.eval_options(checkpoint=Path("run"), data=Path("images"))
+    refuse_nobody(Observed(None, [], [[nobody, one]]), detector, options)
+    with pytest.raises(InputError, match="images: the model finds nobody"):
+        refuse_nobody(Observed(None, [], [[nobody, nobody]]), detector, options)
 
 
 def test_changes_of_a_wrapper_are_pixels():

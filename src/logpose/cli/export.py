@@ -70,8 +70,9 @@ def run(options: ExportOptions) -> int:
         raise InputError("--half and --int8: choose one")
     if options.data and not options.int8:
         raise InputError("--data is for --int8; --verify names the data to compare predictions on")
-    if options.unverified and options.verify:
-        raise InputError("--verify and --unverified: choose one")
+    for name in ("verify", "predictions", "mirrored"):
+        if options.unverified and getattr(options, name):
+            raise InputError(f"--{name} and --unverified: choose one")
     with threads_beside(0):
         written = export(
             options.checkpoint, options.to, "half" if options.half else "int8" if options.int8 else "single",

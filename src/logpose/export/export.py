@@ -18,7 +18,7 @@ from logpose.export.bundle import check_bundle, write_bundle
 from logpose.export.graph import UNCALIBRATED, ExportGraph, facts_of, graph_of
 from logpose.export.target import Precision, Target
 from logpose.export.targets import TARGETS
-from logpose.export.verification import LIMITS, Observed, Verified, data_of, observe, verify
+from logpose.export.verification import LIMITS, Observed, Verified, data_of, observe, refuse_nobody, verify
 from logpose.models import Detector, KeypointModel
 from logpose.models.exported import is_exported
 from logpose.models.weight_files import checkpoint_path
@@ -121,6 +121,7 @@ def export(
         if isinstance(model, Detector):  # whose joints may be elsewhere than where their density is
             loss = None
         before = observe(task, model, loss, options, VERIFIED_ON)
+        refuse_nobody(before, model, options)
     seen: Observed | None = None
     if precision == "int8":
         if data is None:

@@ -23,8 +23,6 @@ UNCALIBRATED = (0.5, 0.9, 0.95)
 """Levels of the regions of a model that is not calibrated."""
 MOST_PEOPLE = 20
 """That a detector's file finds in an image, unless another number is given."""
-MOST = 1000
-"""Of these."""
 
 
 class ExportGraph(nn.Module):
@@ -112,8 +110,8 @@ class DetectionGraph(ExportGraph):
 
     def __init__(self, model: Detector, most: int = MOST_PEOPLE) -> None:
         model.check_best()
-        if not 1 <= most <= MOST:
-            raise InputError(f"--people {most}: a file finds 1 to {MOST} people in an image")
+        if not 1 <= most <= model.most:
+            raise InputError(f"--people {most}: this model finds 1 to {model.most} people in an image")
         super().__init__(model)
         self.most, self.outputs = most, ("boxes", "scores", *self.outputs)
 
@@ -153,7 +151,7 @@ def graph_of(model: Model, most: int | None = None) -> ExportGraph:
         InputError: if such models are not exported.
     """
     if isinstance(model, Detector):
-        return DetectionGraph(model, MOST_PEOPLE if most is None else most)
+        return DetectionGraph(model, min(MOST_PEOPLE, model.most) if most is None else most)
     if most is not None:
         raise InputError(f"--people is for detectors, and this is a model of {model.task}")
     if isinstance(model, KeypointWrapper):

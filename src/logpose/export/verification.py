@@ -23,7 +23,7 @@ from logpose.models.detector import box_iou
 from logpose.tasks.evaluation import first_rows
 from logpose.tasks.task import EvalOptions, Task
 
-__all__ = ["LIMITS", "Limits", "Observed", "Verified", "data_of", "observe", "verify"]
+__all__ = ["LIMITS", "Limits", "Observed", "Verified", "data_of", "observe", "refuse_nobody", "verify"]
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,18 @@ class Verified:
         return lines
 
 
+def refuse_nobody(seen: Observed, model: Any, options: EvalOptions) -> None:
+    """Refuse images in which a detector finds nobody: they prove nothing.
+
+    Raises:
+        InputError: if they are such.
+    """
+    if isinstance(model, Detector) and not any(
+        (people.box_scores >= model.score_threshold).any() for batch in seen.predictions for people in batch
+    ):
+        raise InputError(f"{options.data}: the model finds nobody; give other images to verify with, or --unverified")
+
+
 def verify(before: Observed, after: Observed, model: Any, most: int | None = None) -> Verified:
     """Compare what a checkpoint and an exported model predict of the same rows.
 
@@ -236,8 +248,6 @@ def verify(before: Observed, after: Observed, model: Any, most: int | None = Non
         else:
             size = model.placement(torch.from_numpy(inputs))[1] if isinstance(model, KeypointWrapper) else None
             changes.append(_change(model, one, other, size))
-    if isinstance(model, Detector) and counted == missing == 0:
-        raise InputError("nobody is found in the images to verify with: give others, or --unverified")
     return Verified(
         PIXELS if isinstance(model, Detector) else model.unit,
         sum(map(len, before.inputs)),
@@ -302,10 +312,16 @@ def _same_people(
             overlap[:, pairs[-1][1]] = 0
         else:
             lost += 1
-    found = {column for _, column in pairs}
+    known, found = ({pair[side] for pair in pairs} for side in (0, 1))
     sure = [row for row in range(len(other)) if other.box_scores[row] >= least and row not in found]
     back = box_iou(other.boxes[sure], one.boxes)
-    return pairs, lost + sum(not len(one) or bool(each.max() <= SAME) for each in back)
+    back[:, sorted(known)] = 0
+    for each in back:
+        if len(one) and each.max() > SAME:
+            back[:, int(each.argmax())] = 0
+        else:
+            lost += 1
+    return pairs, lost
 
 
 def data_of(

@@ -76,6 +76,7 @@ class Detector(PixelStatistics, Model):
 
     Attributes:
         score_threshold: least score of a box that counts as a detection, unless another one is given.
+        most: people that it finds in an image.
     """
 
     task = "detection"
@@ -103,20 +104,35 @@ class Detector(PixelStatistics, Model):
     def detect(self, images: UInt8[Tensor, "B 3 H W"], sizes: Int64[Tensor, "B 2"]) -> list[Detections]:
         """The people in each image (RGB, sides multiples of 32, padded beyond each image's own H and W), best first."""
 
-    @abstractmethod
-    def best(self, images: UInt8[Tensor, "1 3 H W"], sizes: Int64[Tensor, "1 2"], most: int) -> Detections:
+    def best(
+        self,
+        images: UInt8[Tensor, "1 3 H W"],  # noqa: ARG002
+        sizes: Int64[Tensor, "1 2"],  # noqa: ARG002
+        most: int,  # noqa: ARG002
+    ) -> Detections:
         """The `most` best people in an image, with a score of 0 those that are not there: no shape depends on values.
+
+        Detectors are exported by it; one of your own may be without.
 
         Raises:
             InputError: as `check_best`.
         """
+        self.check_best()
+        raise NotImplementedError
 
     def check_best(self) -> None:
         """Refuse what `best` does not compute.
 
         Raises:
-            InputError: if shapes within this network depend on values.
+            InputError: if there is no `best`, or shapes within this network depend on values.
         """
+        if type(self).best is Detector.best:
+            raise InputError(f"{type(self).__name__} is not exported: it has no `best`")
+
+    @property
+    def most(self) -> int:
+        """Most people that it finds in an image."""
+        return 100
 
     def run_layers(self, images: UInt8[Tensor, "1 3 H W"]) -> None:
         """Call each layer as often as for an image with one person, to count operations."""

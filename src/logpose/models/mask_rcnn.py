@@ -210,6 +210,11 @@ class MaskRCNN(Detector):
         whose = torch.repeat_interleave(torch.tensor([len(own) for own, _ in found], device=boxes.device))
         return [people.chosen(whose == image) for image in range(len(found))]
 
+    @property
+    def most(self) -> int:
+        """Most people that it finds in an image."""
+        return self.options.detections_per_image
+
     def check_best(self) -> None:
         """Refuse a heatmap head."""
         if self.head == "heatmap":

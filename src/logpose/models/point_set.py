@@ -268,6 +268,11 @@ class PointSetAnchors(Detector):
         places = snapped(people.keypoints(), heights, offsets, self.peaks.stride, PEAKS, self.options.least_peak, reach)
         return replace(people, positions=places)
 
+    @property
+    def most(self) -> int:
+        """Most people that it finds in an image."""
+        return self.options.most
+
     def check_best(self) -> None:
         """Refuse several scales."""
         if self.options.scales != (1.0,):

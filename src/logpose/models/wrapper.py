@@ -142,11 +142,17 @@ class KeypointWrapper(Model):
         if self.deviations:
             own += list((people[..., -2:] / size[:, None, None] + LEAST_SIGMA).log().unbind(dim=-1))
         each = torch.stack(own, dim=-1)
-        return each, torch.cat([each.mean(dim=1), each.amax(dim=1), size.log()[:, None]], dim=-1)
+        # Runtimes of exported files ignore NaN in a maximum and in limits.
+        missing = each.isnan()
+        greatest = torch.where(missing, -torch.inf, each).amax(dim=1)
+        greatest = torch.where(missing.any(dim=1), torch.nan, greatest)
+        return each, torch.cat([each.mean(dim=1), greatest, size.log()[:, None]], dim=-1)
 
     def _score(self, score: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """A score as a feature, less of it for more."""
-        return -(score.clamp(SURE, 1 - SURE).logit() if self.probabilities else score)
+        if not self.probabilities:
+            return -score
+        return torch.where(score.isnan(), score, -score.clamp(SURE, 1 - SURE).logit())
 
     def standardised(self, people: Float[Tensor, "B K C"]) -> tuple[Float[Tensor, "B K F"], Float[Tensor, "B A"]]:
         """Features of each joint and of each person in standard deviations of the people that it was fitted on."""

@@ -57,7 +57,10 @@ class Predictor(predict.Predictor):
     """
 
     def __init__(self, model: str | Path | Network, batch_size: int = 64) -> None:
-        super().__init__(model if isinstance(model, Network) else open_network(model), batch_size)
+        network = model if isinstance(model, Network) else open_network(model)
+        if network.facts["export"]["task"] == "detection":
+            raise ValueError("is a model of whole images: logpose.runtime.Finder takes it")
+        super().__init__(network, batch_size)
 
 
 class Finder(finder.Finder):

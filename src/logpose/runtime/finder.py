@@ -19,6 +19,8 @@ MULTIPLE = 32
 class Finder(predict.Predictor):
     """Finds the people in an image, and their joints.
 
+    How an image is read and what regions are is the `Predictor`'s, whose file bundles copy and which so stays one.
+
     Args:
         network: of the file of a detector.
         least_score: lowest score of a box; the model's own threshold when None.

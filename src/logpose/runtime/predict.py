@@ -87,7 +87,7 @@ class Predictor:
             pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
             if pixels is None:
                 raise ValueError(f"{image}: no image that can be read")
-        if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+        if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
             raise ValueError(f"an image is RGB of 8 bits, (H, W, 3), not {pixels.dtype} of {pixels.shape}")
         size = np.array(pixels.shape[1::-1], dtype=np.float64)
         rows = np.array([[0, 0, *size]] if boxes is None else boxes if len(boxes) else np.empty((0, 4)), np.float64)

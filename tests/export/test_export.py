@@ -7,13 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.support.anchors import anchors
 
 from logpose import Predictor, load_model
 from logpose.core.errors import InputError
-from logpose.core.skeletons import COCO
 from logpose.data.synthetic import SyntheticPeople, write_coco
-from logpose.losses import Laplace
-from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.predict import Finder
 from logpose.training.checkpoint import save
 
@@ -132,17 +130,9 @@ def test_unknown_targets_and_data_that_are_gone_are_refused(tiny_run, tmp_path, 
 @pytest.mark.slow  # most of a minute to write
 @pytest.mark.usefixtures("unchecked")  # sizes that may vary are no integers to beartype
 def test_a_detector_is_exported_and_proven(coco_folder, photos, tmp_path):
-    torch.manual_seed(0)
-    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
-    model = PointSetAnchors(
-        backbone, COCO, options=PointSetOptions(16, depth=1, nms=0.2, thresholds=((0.5, 0.4),)), short=64, longest=128
-    )
-    for name, parameter in model.named_parameters():
-        if any(word in name for word in ("last.classification", "last.pose", "maps.6")) and parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    torch.nn.init.constant_(model.stages[-1].last["classification"].bias, -1.5)  # features of 0, outside, are all alike
-    model.set_error_distribution(Laplace(2).error_distribution())
-    save(model.eval(), None, tmp_path / "detector")
+    words = ("last.classification", "last.pose", "maps.6")
+    model = anchors(words, bias=-1.5, nms=0.2, thresholds=((0.5, 0.4),))
+    save(model, None, tmp_path / "detector")
     with pytest.raises(InputError, match="no labelled data"):
         export(tmp_path / "detector")
     with pytest.raises(InputError, match="--int8 is not for models of detection"):

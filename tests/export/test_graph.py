@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.support.anchors import anchors
 from tiny_runs import Tiny
 
 from logpose.core.calibration import Calibration
@@ -14,8 +15,7 @@ from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO, Skeleton
 from logpose.export.graph import MOST_PEOPLE, facts_of, graph_of
 from logpose.losses import Laplace
-from logpose.models import BoundaryModel, KeypointWrapper, Model, RegressionModel, create_backbone
-from logpose.models.point_set import PointSetAnchors, PointSetOptions
+from logpose.models import BoundaryModel, KeypointWrapper, Model, RegressionModel
 
 COUNT = len(COCO)
 
@@ -24,16 +24,6 @@ def model_of(**options) -> RegressionModel:
     torch.manual_seed(0)
     model = RegressionModel(Tiny(), COCO, (32, 32), **options).eval()
     model.set_error_distribution(Laplace(2).error_distribution())
-    return model
-
-
-def anchors(**options) -> PointSetAnchors:
-    torch.manual_seed(0)
-    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
-    options = PointSetOptions(channels=16, depth=1, **options)
-    model = PointSetAnchors(backbone, COCO, True, options, short=64, longest=128).eval()
-    for last in model.stages[-1].last.values():
-        torch.nn.init.normal_(last.weight, std=0.3)  # else all people are alike
     return model
 
 
@@ -94,7 +84,6 @@ def test_facts_are_plain_and_complete():
 
 def test_a_detector_s_outputs_are_its_best_people(thin_resnets):
     detector = anchors()
-    detector.set_error_distribution(Laplace(2).error_distribution())
     detector.calibration = Calibration([2.0] * COUNT, (0.5, 0.9), [[[1.0, 3.0]] * COUNT])
     images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
     found = outputs(detector, images, torch.tensor([[64, 90]]))

@@ -12,7 +12,7 @@ from tiny_runs import Tiny
 from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
-from logpose.export.graph import facts_of, graph_of
+from logpose.export.graph import ExportGraph, facts_of, graph_of
 from logpose.export.targets import TARGETS
 from logpose.losses import Laplace
 from logpose.models import RegressionModel
@@ -72,16 +72,10 @@ def test_half_precision_and_8_bits_are_refused(name, model):
 
 
 def test_a_network_of_one_size_of_batches_is_refused(model, tmp_path):
-    class OfTwo(torch.nn.Module):
-        outputs = ("keypoints",)
-
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
+    class OfTwo(ExportGraph):
         def forward(self, inputs):
             return (inputs.float().mean(dim=(2, 3)).view(-1, 3)[:2],)
 
     with pytest.raises(InputError, match="batches of one size only"):
-        TARGETS["torchscript"].write(OfTwo(), {}, tmp_path / "m.torchscript", ())
+        TARGETS["torchscript"].write(OfTwo(model), {}, tmp_path / "m.torchscript", ())
     assert not [*tmp_path.iterdir()]

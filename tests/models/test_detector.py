@@ -16,7 +16,7 @@ from logpose.data.image_sets import LabelledImage
 from logpose.data.scenes import SceneBatch, ShortSide, scene
 from logpose.losses import L1Loss
 from logpose.models import Detections, Detector
-from logpose.models.detector import box_iou, box_maps, in_boxes, nobody
+from logpose.models.detector import best_of_levels, box_iou, box_maps, in_boxes, nobody
 
 
 class Nobody(Detector):
@@ -143,3 +143,15 @@ def test_a_detector_is_asked_what_every_model_is():
 def test_sizes_that_are_none_are_refused(short, longest):
     with pytest.raises(InputError, match="pixels a side"):
         Nobody(COCO, short, longest)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 12), st.integers(0, 10**6))
+def test_the_best_of_levels_are_those_of_a_sorted_list(counts, most, seed):
+    scores = torch.randn(sum(counts), generator=torch.Generator().manual_seed(seed))
+    rows, there = best_of_levels(scores, counts, most)
+    assert len(rows) == len(there) == most * len(counts)
+    start = 0
+    for level, count in enumerate(counts):
+        own = rows[level * most : (level + 1) * most][there[level * most : (level + 1) * most]].tolist()
+        assert own == sorted(range(start, start + count), key=lambda row: -scores[row])[:most]
+        start += count

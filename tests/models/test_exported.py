@@ -8,6 +8,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from tests.support.anchors import anchors
 from tests.support.in_memory import InMemory
 from tiny_runs import Tiny
 
@@ -15,9 +16,8 @@ from logpose.core.calibration import Calibration
 from logpose.core.errors import InputError
 from logpose.core.skeletons import COCO
 from logpose.losses import Laplace
-from logpose.models import Model, RegressionModel, create_backbone
+from logpose.models import Model, RegressionModel
 from logpose.models.exported import exported_model, is_exported, opened
-from logpose.models.point_set import PointSetAnchors, PointSetOptions
 from logpose.training.checkpoint import keep_calibration, save
 
 COUNT = len(COCO)
@@ -112,14 +112,9 @@ def test_what_is_not_run_from_a_file():
 
 
 def test_a_detector_of_a_file_has_the_people_that_are_there(thin_resnets):
-    torch.manual_seed(0)
-    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
-    detector = PointSetAnchors(backbone, COCO, True, PointSetOptions(16, depth=1, nms=0.05), short=64, longest=128)
-    for last in detector.stages[-1].last.values():
-        torch.nn.init.normal_(last.weight, std=0.3)
-    detector.set_error_distribution(Laplace(2).error_distribution())
+    detector = anchors(nms=0.05)
     detector.calibration = Calibration(np.linspace(0.5, 2, COUNT).tolist(), (0.9,), [[[2.0]] * COUNT])
-    other = of_file(detector.eval())
+    other = of_file(detector)
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
     with torch.inference_mode():
         both = [each(images) for each in (detector, other)]

@@ -5,31 +5,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import torch
+from tests.support.anchors import anchors
 from tests.support.in_memory import InMemory
 
 from logpose import runtime
 from logpose.core.calibration import Calibration
-from logpose.core.skeletons import COCO
-from logpose.losses import Laplace
-from logpose.models import PointSetAnchors, PointSetOptions, create_backbone
 from logpose.tasks.detection.predict import Finder
 
 
 @pytest.fixture(scope="module")
 def both(thin_module):
     """A calibrated detector, whose people are in no two cases nearly equal, and its network."""
-    torch.manual_seed(0)
-    backbone = create_backbone("resnet18", (64, 64), neck=False, all_branches=True)
-    options = PointSetOptions(16, depth=1, nms=0.2, snap=False)
-    model = PointSetAnchors(backbone, COCO, options=options, short=64, longest=128)
-    for last in model.stages[-1].last.values():
-        torch.nn.init.normal_(last.weight, std=0.3)
-    torch.nn.init.constant_(model.stages[-1].last["classification"].bias, -1.5)  # features of 0, outside, are all alike
-    model.set_error_distribution(Laplace(2).error_distribution())
+    model = anchors(bias=-1.5, nms=0.2, snap=False)
     radii = [[[1 + size + joint / 20, 2 + size] for joint in range(17)] for size in range(2)]
     model.calibration = Calibration(np.linspace(0.5, 1.5, 17).tolist(), (0.5, 0.9), radii, sizes=(40.0,))
-    return model.eval(), InMemory(model)
+    return model, InMemory(model)
 
 
 @pytest.mark.parametrize("size", [(70, 90), (300, 50), (64, 64), (33, 200)])

@@ -103,7 +103,6 @@ def export(
         kept["licence"] = licence
     recipe = read(checkpoint)["logpose"].get("recipe", {})
     graph = graph_of(model, people)  # refuses other models
-    most = getattr(graph, "most", None)
     if precision == "int8" and not isinstance(model, KeypointModel):
         raise InputError(f"--int8 is not for models of {model.task}")
     for name in to:
@@ -147,7 +146,9 @@ def export(
                     _write_int8(task, target, model, loss, kept, file, seen, given)
                 verified, excess = None, []
                 if before is not None:
-                    verified = verify(before, observe(task, load_model(file), loss, options, VERIFIED_ON), model, most)
+                    verified = verify(
+                        before, observe(task, load_model(file), loss, options, VERIFIED_ON), model, graph.most
+                    )
                     excess = verified.excess(LIMITS[precision])
                 kept_files += () if excess else sorted(part.iterdir())
                 written.append(Written(folder / file.name, verified, tuple(excess)))

@@ -38,10 +38,12 @@ class ExportGraph(nn.Module):
             or (of boundary models) dimensions, in the largest of several ranges of sizes; `correlation` (B, K) that of
             errors along x and y; `visible` (B, K) the probability that a joint is; `confidence` (B, K).
         levels: nominal levels of `radius`.
+        most: rows of a detector's outputs.
     """
 
     table: Tensor
     inputs: tuple[str, ...] = ("inputs",)
+    most: int | None = None
 
     def __init__(self, model: Model) -> None:
         super().__init__()

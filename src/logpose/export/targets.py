@@ -97,7 +97,7 @@ TARGETS: dict[str, Target] = {
 
 
 def onnx_model(graph: ExportGraph) -> Any:
-    """The graph as an ONNX model whose batch may be of any size."""
+    """The graph as an ONNX model whose inputs vary as the graph's may."""
     import onnxscript  # noqa: F401  (named where it is missing)
 
     with only_errors("torch.onnx"), only_errors("onnx_ir"), warnings.catch_warnings():

@@ -38,13 +38,11 @@ class TorchScriptTarget(Target):
         inputs: Sequence[np.ndarray],  # noqa: ARG002
     ) -> None:
         """Write a .torchscript file."""
-        example = graph.model.example_input()
+        (two,) = graph.example()
         with explained(self), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # shapes are traced for one size, and TorchScript is no longer developed
-            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-                graph.eval(), torch.cat([example, example]), check_trace=False
-            )
-            if any(len(found) != 3 for found in traced(torch.cat([example] * 3))):
+            traced = torch.jit.trace(graph.eval(), two, check_trace=False)  # type: ignore[no-untyped-call]
+            if any(len(found) != 3 for found in traced(torch.cat([two, two[:1]]))):
                 raise InputError("the network takes batches of one size only, and is not exported")
             torch.jit.save(traced, str(path), _extra_files={FACTS: json.dumps(facts)})
 

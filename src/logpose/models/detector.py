@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from logpose.core import geometry
 from logpose.core.errors import InputError
@@ -18,7 +20,17 @@ from logpose.data.scenes import MULTIPLE, SceneBatch
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from logpose.models.pose_model import Model, PixelStatistics
 
-__all__ = ["Detections", "Detector", "box_intersections", "box_iou", "box_maps", "in_boxes", "nobody", "scaled"]
+__all__ = [
+    "Detections",
+    "Detector",
+    "best_of_levels",
+    "box_intersections",
+    "box_iou",
+    "box_maps",
+    "in_boxes",
+    "nobody",
+    "scaled",
+]
 
 UNIT = (1, 1)
 """(H, W) of an instance's own frame: its crop coordinates are a "crop" of one pixel."""
@@ -175,6 +187,23 @@ class Detector(PixelStatistics, Model):
         """A black image."""
         side = -(-self.short // 32) * 32
         return torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.pixel_mean.device)
+
+
+def best_of_levels(
+    scores: Float[Tensor, "A"], counts: Sequence[int], most: int
+) -> tuple[Int64[Tensor, "M"], Bool[Tensor, "M"]]:
+    """The `most` best of each of several levels, which lie one after another; of no shape that depends on values.
+
+    Returns:
+        rows, best first in each level, and whether they are there: a level may have fewer.
+    """
+    rows, there, start = [], [], 0
+    for count in counts:
+        best = functional.pad(scores[start : start + count], (0, most), value=-torch.inf).topk(most).indices
+        rows.append(start + best.clamp_max(count - 1))
+        there.append(best < count)
+        start += count
+    return torch.cat(rows), torch.cat(there)
 
 
 def box_maps(boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 2 3"]:

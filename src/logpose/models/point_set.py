@@ -24,7 +24,7 @@ from logpose.data.scenes import SceneBatch
 from logpose.metrics.oks import oks_nms
 from logpose.models import anchors
 from logpose.models.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from logpose.models.detector import Detections, Detector, nobody
+from logpose.models.detector import Detections, Detector, best_of_levels, nobody
 from logpose.models.heads import prediction_of, sigma_of
 from logpose.models.options import PointSetOptions
 from logpose.models.peaks import PEAKS, PeakBranch, peak_losses, snapped
@@ -47,9 +47,13 @@ class Grid(NamedTuple):
     sizes: list[tuple[int, int]]
     """(h, w) of the levels."""
 
+    def counts(self) -> list[int]:
+        """Of the anchors of each level."""
+        return [height * width for height, width in self.sizes]
+
     def split(self, of_anchors: Shaped[Tensor, "B A *rest"]) -> Iterator[tuple[int, Tensor]]:
         """The number of each level, and the part of its anchors."""
-        yield from enumerate(torch.split(of_anchors, [height * width for height, width in self.sizes], dim=1))
+        yield from enumerate(torch.split(of_anchors, self.counts(), dim=1))
 
 
 class PointSetAnchors(Detector):
@@ -237,7 +241,8 @@ class PointSetAnchors(Detector):
         maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
         found = []
         for image, size in enumerate(sizes * factors):
-            rows = self._likely(grid, output.logits[image].sigmoid(), size)
+            rows, scores = self._likely(grid, output.logits[image].sigmoid(), size)
+            rows = rows[scores > 0]
             of_image = StageOutput(*(part[image, rows] for part in output))
             people = self._snapped(
                 self._people(grid, rows, poses[image, rows], of_image), maps, image, grid.scale[rows]
@@ -284,31 +289,20 @@ class PointSetAnchors(Detector):
         self.check_best()
         levels = self.trunk(self.inputs(images, sizes))
         *_, (grid, poses, output) = self.run_stages(levels)
-        scores, each, start = output.logits.sigmoid(), self.options.candidates, 0
-        scores = torch.where((grid.cells < sizes[0].flip(0)).all(dim=1), scores, 0.0)
-        values, rows = [], []
-        for _, of_level in grid.split(scores):
-            own = F.pad(of_level[0], (0, each)).topk(each)
-            rows.append(start + own.indices.clamp_max(of_level.shape[1] - 1))
-            values.append(own.values)
-            start += of_level.shape[1]
-        chosen, score = torch.cat(rows), torch.cat(values)
+        chosen, score = self._likely(grid, output.logits[0].sigmoid(), sizes[0])
         people = self._people(grid, chosen, poses[0, chosen], StageOutput(*(part[0, chosen] for part in output)))
-        score = torch.where(score > self.options.least_score, score, 0.0)
         kept, score = anchors.greedy(people.keypoints(), score, self.oks_sigmas, self.options.nms, most)
         people = replace(people.chosen(kept), box_scores=score)
         maps = self.peaks(levels[0]) if self.peaks is not None and self.options.snap else None
         return _within(self._snapped(people, maps, 0, grid.scale[chosen[kept]]), sizes[0])
 
-    def _likely(self, grid: Grid, scores: Float[Tensor, "A"], size: Float[Tensor, "2"]) -> Int64[Tensor, "N"]:
-        """Rows of the candidates of all levels in an image."""
+    def _likely(
+        self, grid: Grid, scores: Float[Tensor, "A"], size: Shaped[Tensor, "2"]
+    ) -> tuple[Int64[Tensor, "N"], Float[Tensor, "N"]]:
+        """Rows and scores of the candidates of all levels in an image; 0 of those that are none."""
         scores = scores * (grid.cells < size.flip(0)).all(dim=1)
-        chosen, start = [], 0
-        for _, of_level in grid.split(scores[None]):
-            best = of_level[0].topk(min(self.options.candidates, of_level.shape[1]))
-            chosen.append(start + best.indices[best.values > self.options.least_score])
-            start += of_level.shape[1]
-        return torch.cat(chosen)
+        rows, there = best_of_levels(scores, grid.counts(), self.options.candidates)
+        return rows, torch.where(there & (scores[rows] > self.options.least_score), scores[rows], 0.0)
 
     def _best(self, found: Sequence[Detections]) -> Detections:
         """Non-maximum suppression of the candidates at all scales by OKS."""

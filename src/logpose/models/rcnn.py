@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from logpose.core.compat import patch_torchvision
 from logpose.data.scenes import ScenePeople
-from logpose.models.detector import box_intersections
+from logpose.models.detector import best_of_levels, box_intersections
 from logpose.models.heads import exactly
 from logpose.models.regions import roi_align
 
@@ -98,40 +98,30 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The best of every level, suppressed level by level; then the best of all."""
         found: tuple[list[Tensor], list[Tensor]] = ([], [])
-        scores_of_all = objectness.detach().reshape(len(proposals), -1)
-        groups_of_all = torch.repeat_interleave(torch.tensor(num_anchors_per_level, device=proposals.device))
-        for boxes, scores, shape in zip(proposals, scores_of_all, image_shapes, strict=True):
-            best, start = [], 0
-            for level, count in zip(scores.split(num_anchors_per_level), num_anchors_per_level, strict=True):
-                best.append(start + level.topk(min(count, self.pre_nms_top_n())).indices)
-                start += count
-            rows = torch.cat(best)
-            boxes, scores = _within(boxes[rows], boxes.new_tensor(shape)), scores[rows].sigmoid()
-            there = ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & scores.isfinite()
-            boxes, scores, groups = boxes[there], scores[there], groups_of_all[rows][there]
-            kept = nms(boxes, scores, self.nms_thresh, groups)[: self.post_nms_top_n()]
-            found[0].append(boxes[kept])
-            found[1].append(scores[kept])
+        logits_of_all = objectness.detach().reshape(len(proposals), -1)
+        for boxes, logits, shape in zip(proposals, logits_of_all, image_shapes, strict=True):
+            boxes, scores = self._kept(boxes, logits, num_anchors_per_level, boxes.new_tensor(shape))
+            found[0].append(boxes[scores >= 0])
+            found[1].append(scores[scores >= 0])
         return found
 
     def best(self, pixels: Tensor, shape: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Boxes and scores of as many proposals of one image as there may be; -1 of those that are not there."""
         objectness, deltas = self.head(list(features.values()))
         (anchors,) = self.anchor_generator(ImageList(pixels, [(0, 0)]), [*features.values()])
-        parts, scores, start, each = [], [], 0, self.pre_nms_top_n()
-        for level, moves in zip(objectness, deltas, strict=True):
-            flat = level.permute(0, 2, 3, 1).flatten()
-            own = F.pad(flat, (0, each), value=-torch.inf).topk(each)
-            rows = own.indices.clamp_max(flat.shape[0] - 1)
-            moves = moves.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).reshape(-1, 4)
-            parts.append(self.box_coder.decode_single(moves[rows], anchors[start + rows]))
-            scores.append(own.values)
-            start += flat.shape[0]
-        boxes, score = _within(torch.cat(parts), shape), torch.cat(scores)
-        there = ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & score.isfinite()
-        groups = torch.arange(len(parts), device=boxes.device).repeat_interleave(each)
-        score = _survive(boxes, torch.where(there, score.sigmoid(), -1.0), self.nms_thresh, groups)
-        best = score.topk(min(self.post_nms_top_n(), len(score)))
+        logits = [level.permute(0, 2, 3, 1).flatten() for level in objectness]
+        moves = [level.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).reshape(-1, 4) for level in deltas]
+        boxes = self.box_coder.decode_single(torch.cat(moves), anchors)
+        return self._kept(boxes, torch.cat(logits), [level.shape[0] for level in logits], shape)
+
+    def _kept(self, boxes: Tensor, logits: Tensor, counts: Sequence[int], shape: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one image's boxes those of `filter_proposals`; a score of -1 have those that are not there."""
+        rows, there = best_of_levels(logits, counts, self.pre_nms_top_n())
+        boxes, scores = _within(boxes[rows], shape), logits[rows].sigmoid()
+        there = there & ((boxes[:, 2:] - boxes[:, :2]) >= self.min_size).all(dim=1) & scores.isfinite()
+        groups = torch.arange(len(counts), device=boxes.device).repeat_interleave(self.pre_nms_top_n())
+        scores = _survive(boxes, torch.where(there, scores, -1.0), self.nms_thresh, groups)
+        best = scores.topk(min(self.post_nms_top_n(), len(scores)))
         return boxes[best.indices], best.values
 
 
@@ -236,7 +226,8 @@ def _within(boxes: Tensor, shape: Tensor) -> Tensor:
 
 
 def _survive(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
-    """The scores of the boxes that `nms` keeps, and -1 of others; those below 0 suppress none."""
+    """The scores of the boxes that `nms` keeps, and -1 of others; those below 0 suppress none, whatever they are."""
+    boxes = torch.where(scores[:, None] < 0, 0.0, boxes)
     kept = torch.zeros_like(scores).index_fill(0, nms(boxes, scores, threshold, groups), 1)
     return torch.where(kept > 0, scores, -1.0)
 
